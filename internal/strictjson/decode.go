@@ -1,0 +1,214 @@
+package strictjson
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Decoder is what a type implements that reads itself from a value. Its error
+// is a complaint with a place, or several joined by [Join].
+type Decoder interface{ DecodeStrict(Raw) error }
+
+// Decode reads the value into v, a pointer, and reports every problem at once.
+//
+// Structs take exactly the members that their `json:"name"` tags name; with
+// `json:"name,required"` a member must be there. A pointer field takes null as
+// nil; anything else refuses null. A field of type [Raw] is left for later.
+// A time.Duration is a string such as "90s". Absent members leave v as it was,
+// so that defaults are set before the call.
+func (r Raw) Decode(v any) error {
+	rv := reflect.ValueOf(v)
+	if rv.Kind() != reflect.Pointer || rv.IsNil() {
+		panic("strictjson: Decode wants a pointer")
+	}
+	var d decoding
+	d.value(r, rv.Elem())
+	return Join(d.errs...)
+}
+
+type decoding struct{ errs []error }
+
+func (d *decoding) wrong(r Raw, want string) {
+	d.errs = append(d.errs, r.At.Errorf("got %s; want %s", r.Shown(), want))
+}
+
+var (
+	rawType      = reflect.TypeFor[Raw]()
+	durationType = reflect.TypeFor[time.Duration]()
+	decoderType  = reflect.TypeFor[Decoder]()
+)
+
+func (d *decoding) value(r Raw, v reflect.Value) {
+	t := v.Type()
+	switch {
+	case t == rawType:
+		v.Set(reflect.ValueOf(r))
+		return
+	case reflect.PointerTo(t).Implements(decoderType):
+		if err := v.Addr().Interface().(Decoder).DecodeStrict(r); err != nil {
+			d.errs = append(d.errs, err)
+		}
+		return
+	case t == durationType:
+		d.duration(r, v)
+		return
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		if r.kind == Null {
+			v.SetZero()
+			return
+		}
+		if v.IsNil() {
+			v.Set(reflect.New(t.Elem()))
+		}
+		d.value(r, v.Elem())
+	case reflect.Struct:
+		d.object(r, v)
+	case reflect.Slice:
+		if r.kind != Array {
+			d.wrong(r, "an array")
+			return
+		}
+		s := reflect.MakeSlice(t, len(r.elems), len(r.elems))
+		for i, e := range r.elems {
+			d.value(e, s.Index(i))
+		}
+		v.Set(s)
+	case reflect.Map:
+		if r.kind != Object {
+			d.wrong(r, "an object")
+			return
+		}
+		m := reflect.MakeMapWithSize(t, len(r.members))
+		for _, e := range r.members {
+			x := reflect.New(t.Elem()).Elem()
+			d.value(e.Value, x)
+			m.SetMapIndex(reflect.ValueOf(e.Name).Convert(t.Key()), x)
+		}
+		v.Set(m)
+	case reflect.String:
+		if r.kind != String {
+			d.wrong(r, "a string")
+			return
+		}
+		v.SetString(r.str)
+	case reflect.Bool:
+		if r.kind != Bool {
+			d.wrong(r, "true or false")
+			return
+		}
+		v.SetBool(r.text[0] == 't')
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		d.integer(r, v)
+	case reflect.Float64:
+		if r.kind != Number {
+			d.wrong(r, "a number")
+			return
+		}
+		f, _ := strconv.ParseFloat(string(r.text), 64)
+		v.SetFloat(f)
+	case reflect.Interface:
+		v.Set(reflect.ValueOf(r.Any()))
+	default:
+		panic(fmt.Sprintf("strictjson: cannot decode into %s", t))
+	}
+}
+
+func (d *decoding) integer(r Raw, v reflect.Value) {
+	signed := v.CanInt()
+	want := "a whole number"
+	if !signed {
+		want = "a whole number, zero or more"
+	}
+	f, err := strconv.ParseFloat(string(r.text), 64)
+	if r.kind != Number || err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 || !signed && f < 0 ||
+		signed && v.OverflowInt(int64(f)) || !signed && v.OverflowUint(uint64(f)) {
+		d.wrong(r, want)
+		return
+	}
+	if signed {
+		v.SetInt(int64(f))
+	} else {
+		v.SetUint(uint64(f))
+	}
+}
+
+func (d *decoding) duration(r Raw, v reflect.Value) {
+	if r.kind == String {
+		if x, err := time.ParseDuration(r.str); err == nil && x >= 0 {
+			v.SetInt(int64(x))
+			return
+		}
+	}
+	d.wrong(r, `a duration with its unit, such as "90s" or "15m"`)
+}
+
+// field is one member that a struct takes.
+type field struct {
+	name     string
+	required bool
+	index    []int
+}
+
+func fields(t reflect.Type) []field {
+	var out []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, ok := f.Tag.Lookup("json")
+		if f.Anonymous && !ok {
+			for _, in := range fields(f.Type) {
+				in.index = append([]int{i}, in.index...)
+				out = append(out, in)
+			}
+			continue
+		}
+		name, opts, _ := strings.Cut(tag, ",")
+		if !ok || name == "-" || name == "" {
+			continue
+		}
+		out = append(out, field{name, slices.Contains(strings.Split(opts, ","), "required"), []int{i}})
+	}
+	return out
+}
+
+func (d *decoding) object(r Raw, v reflect.Value) {
+	if r.kind != Object {
+		d.wrong(r, "an object")
+		return
+	}
+	fs := fields(v.Type())
+	names := make([]string, len(fs))
+	for i, f := range fs {
+		names[i] = f.name
+	}
+	for _, m := range r.members {
+		i := slices.Index(names, m.Name)
+		if i < 0 {
+			d.errs = append(d.errs, Unknown(m, names))
+			continue
+		}
+		d.value(m.Value, v.FieldByIndex(fs[i].index))
+	}
+	for _, f := range fs {
+		if f.required && r.Member(f.name).IsZero() {
+			d.errs = append(d.errs, r.At.Errorf("field %q is missing", f.name))
+		}
+	}
+}
+
+// Unknown complains about a member whose name is not one of known.
+func Unknown(m Member, known []string) error {
+	hint := DidYouMean(m.Name, known)
+	if hint == "" {
+		sorted := slices.Sorted(slices.Values(known))
+		hint = "; want one of " + strings.Join(sorted, ", ")
+	}
+	return m.Key.Errorf("unknown field %q%s", m.Name, hint)
+}

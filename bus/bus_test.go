@@ -1,0 +1,547 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"tocsin.internal/rules"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t *testing.T, c Config) *Bus {
+	t.Helper()
+	if c.Dir == "" && c.URL == "" {
+		c.Dir = t.TempDir()
+	}
+	b, err := Open(t.Context(), c)
+	require.NoError(t, err)
+	t.Cleanup(b.Close)
+	return b
+}
+
+// external starts a server of its own, as an operator would, and gives a
+// function that starts it again on the same port and data.
+func external(t *testing.T) (url string, stop, start func()) {
+	t.Helper()
+	dir := t.TempDir()
+	port := -1
+	var s *server.Server
+	start = func() {
+		var err error
+		s, err = server.NewServer(&server.Options{JetStream: true, StoreDir: dir, Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
+		require.NoError(t, err)
+		s.Start()
+		require.True(t, s.ReadyForConnections(10*time.Second))
+		port = s.Addr().(*net.TCPAddr).Port
+	}
+	stop = func() { s.Shutdown(); s.WaitForShutdown() }
+	start()
+	t.Cleanup(func() { stop() })
+	return s.ClientURL(), stop, start
+}
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func sample(twin string, n int) rules.Sample {
+	return rules.Sample{Twin: twin, Feed: "temp", At: noon.Add(time.Duration(n) * time.Second), Data: fmt.Appendf(nil, `{"n":%d}`, n)}
+}
+
+func read(t *testing.T, b *Bus, from uint64, n int) []Message {
+	t.Helper()
+	r, err := b.Read(t.Context(), from)
+	require.NoError(t, err)
+	defer r.Close()
+	var all []Message
+	for len(all) < n {
+		got, err := r.Next(t.Context(), 10*time.Second, nil)
+		require.NoError(t, err)
+		require.NotEmpty(t, got, "want %d messages, have %d", n, len(all))
+		all = append(all, got...)
+	}
+	return all
+}
+
+func TestTokens(t *testing.T) {
+	for name, want := range map[string]string{
+		"machine_1": "machine_1", "did:iotics:iotABC": "did:iotics:iotABC", "": "%", "a.b": "a%2Eb", "a b": "a%20b",
+		"*": "%2A", ">": "%3E", "a/b+c#d%": "a%2Fb%2Bc%23d%25", "a\nb": "a%0Ab", "é": "é",
+	} {
+		assert.Equal(t, want, Token(name))
+		assert.Equal(t, name, Name(want))
+	}
+	assert.Equal(t, "100%", Name("100%"), "what was not well encoded stays")
+}
+
+func FuzzTokens(f *testing.F) {
+	f.Add("a.b c%")
+	f.Fuzz(func(t *testing.T, name string) {
+		token := Token(name)
+		if strings.ContainsAny(token, ".*> \t\r\n\x00") || token == "" || Name(token) != name {
+			t.Fatalf("%q became %q and back %q", name, token, Name(token))
+		}
+	})
+}
+
+func TestMarks(t *testing.T) {
+	m := Mark{Seq: 17, Index: 3, Ordinal: 1, Count: 2}
+	got, hops, err := parseCause(string(appendCause(nil, m, 4)))
+	require.NoError(t, err)
+	assert.Equal(t, m, got)
+	assert.Equal(t, uint8(4), hops)
+	for _, tt := range []struct {
+		tail, mark Mark
+		want       bool
+	}{
+		{Mark{}, m, false},
+		{m, m, true},
+		{m, Mark{17, 3, 0, 2}, true},
+		{Mark{17, 3, 0, 2}, m, false},
+		{Mark{17, 4, 0, 1}, m, true},
+		{Mark{18, 0, 0, 1}, m, true},
+		{Mark{16, 9, 9, 10}, m, false},
+	} {
+		assert.Equal(t, tt.want, tt.tail.Covers(tt.mark), "%v %v", tt.tail, tt.mark)
+	}
+}
+
+// The server's own partition() and ours must agree, or a device that publishes
+// to in.> and one behind a source would be judged by different workers.
+func TestPartitionsAreTheServers(t *testing.T) {
+	b := open(t, Config{})
+	nc, err := b.Dial(t.Context())
+	require.NoError(t, err)
+	defer nc.Close()
+	const n = 300
+	for i := range n {
+		require.NoError(t, nc.Publish(fmt.Sprintf("in.%s.temp", Token(fmt.Sprintf("did:x/%d", i))), []byte(`{"n":1}`)))
+	}
+	seen := map[int]bool{}
+	for _, m := range read(t, b, 1, n) {
+		assert.Equal(t, b.Partition(m.Twin), m.Partition, m.Twin)
+		assert.Equal(t, OneSample, m.Kind)
+		assert.Equal(t, "temp", m.Feed)
+		seen[m.Partition] = true
+	}
+	assert.Len(t, seen, b.Partitions())
+}
+
+func TestPutKeepsOrderAndTime(t *testing.T) {
+	b := open(t, Config{Partitions: 4})
+	var batch []rules.Sample
+	for i := range 1500 {
+		batch = append(batch, sample(fmt.Sprintf("m%d", i%3), i))
+	}
+	batch[700].ID = "mine"
+	batch[701].Data = []byte("{\n}")
+	batch[702].Data = []byte("not JSON")
+	require.NoError(t, b.Put(t.Context(), CallID(), batch))
+	state, err := b.FeedState(t.Context())
+	require.NoError(t, err)
+	assert.False(t, state.Controls)
+
+	at := map[string]int{}
+	got := 0
+	for _, m := range read(t, b, 1, int(state.Last)) {
+		if m.Kind == OneSample {
+			assert.False(t, m.At.Equal(m.Stored), "the header's time counts")
+			got++
+			continue
+		}
+		require.Equal(t, ManySamples, m.Kind)
+		for line := range strings.Lines(string(m.Data)) {
+			var twin string
+			var n int
+			_, err := fmt.Sscanf(line, `{"twin":"m%1s","feed":"temp","occurredAt":"2026-11-22T12:`, &twin)
+			require.NoError(t, err, line)
+			_, err = fmt.Sscanf(line[strings.Index(line, `"data":`):], `"data":{"n":%d}}`, &n)
+			require.NoError(t, err, line)
+			assert.GreaterOrEqual(t, n, at[twin], "order of %s", twin)
+			at[twin] = n
+			got++
+		}
+	}
+	assert.Equal(t, 1500, got)
+}
+
+func TestPutTwiceStoresOnce(t *testing.T) {
+	b := open(t, Config{})
+	batch := []rules.Sample{sample("a", 1), sample("b", 2), sample("c", 3)}
+	batch[1].ID = "once"
+	for range 3 {
+		require.NoError(t, b.Put(t.Context(), "call", batch))
+	}
+	state, err := b.FeedState(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, uint64(3), state.Last)
+}
+
+func TestAFullStoreSaysSo(t *testing.T) {
+	b := open(t, Config{FeedMaxBytes: 1 << 20})
+	big := sample("a", 1)
+	big.Data = fmt.Appendf(nil, `{"x":%q}`, strings.Repeat("x", 200_000))
+	var err error
+	for range 10 {
+		if err = b.Put(t.Context(), CallID(), []rules.Sample{big}); err != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, err, ErrFull)
+	// What was judged makes room.
+	state, err := b.FeedState(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, b.MakeRoom(t.Context(), state.Last))
+	require.NoError(t, b.Put(t.Context(), CallID(), []rules.Sample{big}))
+}
+
+func TestForeignMessages(t *testing.T) {
+	b := open(t, Config{Partitions: 2})
+	nc, err := b.Dial(t.Context())
+	require.NoError(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	for _, m := range []*nats.Msg{
+		{Subject: "in.a.temp", Data: []byte(`{}`), Header: nats.Header{"Tocsin-Time": {"yesterday"}}},
+		{Subject: "in.a.temp", Data: []byte(`{}`), Header: nats.Header{"Tocsin-Time": {"2026-11-22T13:00:00+01:00"}}},
+		{Subject: "feed.9.a.temp", Data: []byte(`{}`)},
+		{Subject: "feed.0._batch", Data: []byte("{}\n")},
+		{Subject: "feed.0.a%2Eb.temp", Data: []byte(`{}`), Header: nats.Header{"Tocsin-Kind": {"output"}}},
+	} {
+		_, err := js.PublishMsg(t.Context(), m)
+		require.NoError(t, err)
+	}
+	got := read(t, b, 1, 5)
+	assert.Equal(t, Unreadable, got[0].Kind)
+	assert.Equal(t, "time", got[0].Reason)
+	assert.True(t, got[1].At.Equal(noon))
+	assert.Equal(t, "subject", got[2].Reason)
+	assert.Equal(t, ManySamples, got[3].Kind)
+	assert.Equal(t, "cause", got[4].Reason)
+	assert.Equal(t, "a.b", got[4].Twin)
+}
+
+func outcome(twin string, seq uint64) (*rules.Outcome, Mark) {
+	return &rules.Outcome{
+		Kind: rules.Output, Interaction: "i", Rule: "r", Twin: twin + "-out", Source: twin, Feed: "status", At: noon,
+		Data: []byte(`{"status":"normal"}`), Seq: seq, Hops: 1,
+	}, Mark{Seq: seq, Count: 1}
+}
+
+// stored gives the sequences of the causes in OUT, in order.
+func stored(t *testing.T, b *Bus) []uint64 {
+	t.Helper()
+	info, err := b.out.Info(t.Context())
+	require.NoError(t, err)
+	var seqs []uint64
+	for i := uint64(1); i <= info.State.LastSeq; i++ {
+		m, err := b.out.GetMsg(t.Context(), i)
+		require.NoError(t, err)
+		o, err := rules.DecodeOutcome(m.Data)
+		require.NoError(t, err)
+		seqs = append(seqs, o.Seq)
+	}
+	return seqs
+}
+
+func inOrder(n int) []uint64 {
+	want := make([]uint64, n)
+	for i := range want {
+		want[i] = uint64(i + 1)
+	}
+	return want
+}
+
+func TestWriterKeepsOrderAndTail(t *testing.T) {
+	b := open(t, Config{})
+	w, err := b.NewWriter(t.Context(), func(err error) { t.Errorf("trouble: %v", err) })
+	require.NoError(t, err)
+	defer w.Close()
+	tail, err := b.Tail(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, Mark{}, tail)
+	require.NoError(t, w.Flush(t.Context()), "nothing to flush")
+	const n = 5000
+	for i := range n {
+		o, m := outcome("machine", uint64(i+1))
+		require.NoError(t, w.Write(t.Context(), o, m))
+		if i == 10 || i == 3000 {
+			require.NoError(t, w.Flush(t.Context()))
+			tail, err := b.Tail(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, uint64(i+1), tail.Seq)
+		}
+	}
+	require.NoError(t, w.Flush(t.Context()))
+	assert.Equal(t, inOrder(n), stored(t, b))
+}
+
+// The server takes a batch for dead after ten seconds; here it is told to at once.
+func TestWriterBeginsAgainWhenItsBatchIsForgotten(t *testing.T) {
+	b := open(t, Config{})
+	var troubles []error
+	w, err := b.NewWriter(t.Context(), func(err error) { troubles = append(troubles, err) })
+	require.NoError(t, err)
+	defer w.Close()
+	o, m := outcome("machine", 1)
+	require.NoError(t, w.Write(t.Context(), o, m))
+	require.NoError(t, w.nc.PublishRequest(w.subject, w.reply(2, opEnd), nil)) // behind its back
+	for i := uint64(2); i <= 2000; i++ {
+		o, m := outcome("machine", i)
+		require.NoError(t, w.Write(t.Context(), o, m))
+	}
+	require.NoError(t, w.Flush(t.Context()))
+	assert.NotEmpty(t, troubles)
+	assert.Equal(t, inOrder(2000), stored(t, b))
+}
+
+func TestServerGoesAwayWhileOutcomesAreWritten(t *testing.T) {
+	url, stop, start := external(t)
+	b := open(t, Config{URL: url})
+	w, err := b.NewWriter(t.Context(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	const n = 30_000
+	half := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		<-half
+		stop()
+		start()
+	})
+	for i := range n {
+		o, m := outcome("machine", uint64(i+1))
+		require.NoError(t, w.Write(t.Context(), o, m))
+		if i == n/2 {
+			close(half)
+		}
+	}
+	wg.Wait()
+	require.NoError(t, w.Flush(t.Context()))
+	assert.Equal(t, inOrder(n), stored(t, b), "none missing, none twice, in order")
+}
+
+func TestReaderGoesOnWhenTheServerComesBack(t *testing.T) {
+	url, stop, start := external(t)
+	b := open(t, Config{URL: url})
+	require.NoError(t, b.Put(t.Context(), CallID(), []rules.Sample{sample("a", 1)}))
+	r, err := b.Read(t.Context(), 1)
+	require.NoError(t, err)
+	defer r.Close()
+	got, err := r.Next(t.Context(), 10*time.Second, nil)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	stop()
+	require.Eventually(t, func() bool { return b.Healthy() != nil }, 5*time.Second, 10*time.Millisecond)
+	require.Error(t, b.Put(t.Context(), "again", []rules.Sample{sample("a", 2)}), "nothing is buffered while it is away")
+	start()
+	require.Eventually(t, func() bool {
+		return b.Put(t.Context(), "again", []rules.Sample{sample("a", 2)}) == nil
+	}, 20*time.Second, 50*time.Millisecond)
+	got, err = r.Next(t.Context(), 20*time.Second, got)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	assert.Equal(t, uint64(2), got[0].Seq)
+}
+
+func TestDeadLetters(t *testing.T) {
+	b := open(t, Config{})
+	seq, index, err := b.LastBuried(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, seq)
+	assert.Zero(t, index)
+	l := DeadLetter{Stage: StageFeed, Reason: "not JSON\nat all", Twin: "a.b", Feed: "temp", Seq: 17, Index: 2, Data: make([]byte, 100_000)}
+	require.NoError(t, b.Bury(t.Context(), l))
+	require.NoError(t, b.Bury(t.Context(), l), "twice is once")
+	require.NoError(t, b.Bury(t.Context(), DeadLetter{Stage: StageSink, Sink: "pager", Reason: "410 Gone", Seq: 99}))
+	got, err := b.DeadLetters(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	assert.Equal(t, "pager", got[0].Sink)
+	assert.Equal(t, StageSink, got[0].Stage)
+	assert.Equal(t, "not JSON at all", got[1].Reason)
+	assert.Equal(t, "a.b", got[1].Twin)
+	assert.Len(t, got[1].Data, DeadLetterBytes)
+	seq, index, err = b.LastBuried(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, uint64(17), seq)
+	assert.Equal(t, uint32(2), index)
+}
+
+func TestSinksGetWhatTheyWantUntilItArrives(t *testing.T) {
+	b := open(t, Config{})
+	d, err := b.Subscribe(t.Context(), Subscription{Name: "ops.pager", Kind: rules.Alert, Workers: 2})
+	require.NoError(t, err)
+	w, err := b.NewWriter(t.Context(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	o, m := outcome("machine", 1)
+	require.NoError(t, w.Write(t.Context(), o, m))
+	a := &rules.Outcome{
+		Kind: rules.Alert, Interaction: "i", Rule: "r", Twin: "machine", At: noon, Data: []byte(`{}`), Seq: 2,
+		ID: "al_x", State: rules.StateFiring, Severity: "critical", Starts: noon,
+	}
+	require.NoError(t, w.Write(t.Context(), a, Mark{Seq: 2, Count: 1}))
+	require.NoError(t, w.Flush(t.Context()))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var mu sync.Mutex
+	var attempts []int
+	done := make(chan error)
+	go func() {
+		done <- d.Run(ctx, time.Second, func(_ context.Context, d Delivery) Answer {
+			mu.Lock()
+			defer mu.Unlock()
+			assert.NoError(t, d.Err)
+			assert.Equal(t, rules.Alert, d.Outcome.Kind)
+			attempts = append(attempts, d.Attempt)
+			if d.Attempt < 3 {
+				return Answer{Again: 10 * time.Millisecond}
+			}
+			cancel()
+			return Answer{Done: true}
+		})
+	}()
+	require.NoError(t, <-done)
+	assert.Equal(t, []int{1, 2, 3}, attempts)
+	require.Eventually(t, func() bool {
+		n, err := d.Waiting(t.Context())
+		return err == nil && n == 0
+	}, 5*time.Second, 5*time.Millisecond)
+	_, err = b.Subscribe(t.Context(), Subscription{Name: "ops.pager", Kind: rules.Alert})
+	require.NoError(t, err, "a consumer is found again")
+}
+
+func TestStore(t *testing.T) {
+	dir := t.TempDir()
+	b, err := Open(t.Context(), Config{Dir: dir})
+	require.NoError(t, err)
+	require.NoError(t, b.PutTwin(t.Context(), "did:a.b/c", []byte("one")))
+	require.NoError(t, b.PutTwin(t.Context(), "other", []byte("two")))
+	require.NoError(t, b.DeleteTwin(t.Context(), "other"))
+	require.NoError(t, b.PutRule(t.Context(), "r", []byte("rule")))
+	require.NoError(t, b.DeleteRule(t.Context(), "r"))
+	none, err := b.LoadSnapshot(t.Context(), 3)
+	require.NoError(t, err)
+	assert.Nil(t, none)
+	require.NoError(t, b.SaveSnapshot(t.Context(), 3, []byte("state")))
+	b.Close()
+
+	b = open(t, Config{Dir: dir})
+	var got []string
+	for doc, err := range b.Twins(t.Context()) {
+		require.NoError(t, err)
+		got = append(got, string(doc))
+	}
+	assert.Equal(t, []string{"one"}, got)
+	state, err := b.LoadSnapshot(t.Context(), 3)
+	require.NoError(t, err)
+	assert.Equal(t, "state", string(state))
+}
+
+func TestRoomIsMadeOnlyOfWhatEverySinkHas(t *testing.T) {
+	b := open(t, Config{ReplayWindow: time.Nanosecond})
+	_, err := b.Subscribe(t.Context(), Subscription{Name: "slow"})
+	require.NoError(t, err)
+	w, err := b.NewWriter(t.Context(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	for i := range 10 {
+		o, m := outcome("machine", uint64(i+1))
+		require.NoError(t, w.Write(t.Context(), o, m))
+	}
+	require.NoError(t, w.Flush(t.Context()))
+	require.NoError(t, b.MakeRoom(t.Context(), 0))
+	info, err := b.out.Info(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, uint64(10), info.State.Msgs, "the sink has nothing yet")
+	require.NoError(t, b.out.DeleteConsumer(t.Context(), "sink_slow"))
+	require.NoError(t, b.MakeRoom(t.Context(), 0))
+	info, err = b.out.Info(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, uint64(1), info.State.Msgs, "the last one is the checkpoint")
+}
+
+func TestChain(t *testing.T) {
+	b := open(t, Config{Partitions: 4})
+	w, err := b.NewWriter(t.Context(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	o, m := outcome("before", 1)
+	require.NoError(t, w.Write(t.Context(), o, m))
+	require.NoError(t, w.Flush(t.Context()))
+	require.NoError(t, b.Chain(t.Context(), true))
+	require.NoError(t, b.Chain(t.Context(), true), "on is on")
+	o, m = outcome("machine", 2)
+	require.NoError(t, w.Write(t.Context(), o, m))
+	require.NoError(t, w.Flush(t.Context()))
+	got := read(t, b, 1, 1)[0]
+	assert.Equal(t, OneSample, got.Kind)
+	assert.Equal(t, "machine-out", got.Twin, "only what came since")
+	assert.Equal(t, "status", got.Feed)
+	assert.Equal(t, uint8(1), got.Hops)
+	assert.Equal(t, b.Partition("machine-out"), got.Partition)
+	assert.JSONEq(t, `{"status":"normal"}`, string(got.Data))
+	assert.True(t, got.At.Equal(noon))
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	dir := t.TempDir()
+	locked := open(t, Config{Dir: filepath.Join(dir, "locked"), Partitions: 8})
+	_ = locked
+	made := filepath.Join(dir, "made")
+	b, err := Open(t.Context(), Config{Dir: made, Partitions: 8})
+	require.NoError(t, err)
+	b.Close()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for name, tt := range map[string]struct {
+		config Config
+		want   string
+	}{
+		"port taken":      {Config{Dir: t.TempDir(), Listen: taken.Addr().String()}, "bus.listen: listen tcp " + taken.Addr().String() + ": bind: address already in use"},
+		"no port":         {Config{Dir: t.TempDir(), Listen: "localhost"}, `bus.listen "localhost": want host:port`},
+		"folder in use":   {Config{Dir: filepath.Join(dir, "locked")}, "another engine uses it; want one engine a folder"},
+		"folder a file":   {Config{Dir: file}, "data folder " + file},
+		"partitions":      {Config{Dir: t.TempDir(), Partitions: 65}, "bus: 65 partitions; want 1 to 64"},
+		"partitions made": {Config{Dir: made, Partitions: 4}, "has 8 partitions and the configuration says 4"},
+		"durability":      {Config{Dir: t.TempDir(), Durability: "often"}, `bus: durability "often"; want fast, interval or always`},
+		"both":            {Config{URL: "nats://127.0.0.1:1", Listen: "127.0.0.1:0"}, "bus: both url and listen"},
+		"nobody there":    {Config{URL: "nats://127.0.0.1:1"}, "bus.url nats://127.0.0.1:1: "},
+		"no such creds":   {Config{URL: "nats://127.0.0.1:1", TLS: TLS{CA: "/nowhere"}}, "tls ca: open /nowhere"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Open(t.Context(), tt.config)
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+func TestListening(t *testing.T) {
+	b := open(t, Config{Listen: "127.0.0.1:0"})
+	nc, err := nats.Connect(b.ClientURL())
+	require.NoError(t, err)
+	defer nc.Close()
+	require.NoError(t, nc.Publish("in.a.temp", []byte(`{"n":1}`)))
+	assert.Equal(t, "a", read(t, b, 1, 1)[0].Twin)
+	assert.Empty(t, open(t, Config{}).ClientURL(), "it listens only when it is told to")
+	assert.True(t, errors.Is(putError(&jetstream.APIError{ErrorCode: codeStoreFailed}), ErrFull))
+}

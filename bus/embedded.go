@@ -1,0 +1,100 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// maxPayload is the largest message that the embedded server takes: more than
+// any sample may have, so that one that is too large becomes a dead letter with
+// its reason and not a broken connection.
+const maxPayload = 8 << 20
+
+// embedded is a NATS server in this process.
+type embedded struct {
+	server *server.Server
+	lock   *os.File
+}
+
+func startEmbedded(c Config) (*embedded, error) {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", c.Dir, err)
+	}
+	lock, err := lockFile(filepath.Join(c.Dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", c.Dir, err)
+	}
+	e := &embedded{lock: lock}
+	opts := &server.Options{
+		ServerName: "tocsin", JetStream: true, StoreDir: c.Dir, NoLog: true, NoSigs: true, DontListen: true,
+		MaxPayload:        maxPayload,
+		SyncAlways:        c.Durability == Always,
+		JetStreamMaxStore: 2 * (c.FeedMaxBytes + c.OutMaxBytes + c.DeadMaxBytes),
+		JetStreamLimits:   server.JSLimitOpts{MaxBatchInflightPerStream: 50},
+	}
+	if c.Durability == Interval {
+		opts.SyncInterval = time.Second
+	}
+	if c.Listen != "" {
+		if err := listenOptions(opts, c.Listen); err != nil {
+			e.close()
+			return nil, err
+		}
+	}
+	if e.server, err = server.NewServer(opts); err != nil {
+		e.close()
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	e.server.Start()
+	if !e.server.ReadyForConnections(30 * time.Second) {
+		e.close()
+		return nil, fmt.Errorf("embedded NATS did not start; is %s listening, and is %s whole?", c.Listen, c.Dir)
+	}
+	if !e.server.JetStreamEnabled() {
+		e.close()
+		return nil, fmt.Errorf("embedded NATS: JetStream could not open %s", c.Dir)
+	}
+	return e, nil
+}
+
+// listenOptions looks first whether the address is free: the server itself
+// would only write that to a log.
+func listenOptions(opts *server.Options, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("bus.listen %q: want host:port: %w", address, err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("bus.listen %q: want a port from 1 to 65535", address)
+	}
+	probe, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("bus.listen: %w", err)
+	}
+	if n == 0 {
+		n = -1 // the server's word for any free port
+	}
+	if err := probe.Close(); err != nil {
+		return fmt.Errorf("bus.listen: %w", err)
+	}
+	opts.DontListen, opts.Host, opts.Port = false, host, n
+	return nil
+}
+
+func (e *embedded) close() {
+	if e.server != nil {
+		e.server.Shutdown()
+		e.server.WaitForShutdown()
+	}
+	e.lock.Close() //nolint:errcheck // the lock goes with the descriptor
+}
+
+var errLocked = errors.New("another engine uses it; want one engine a folder")

@@ -1,0 +1,191 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func (b *Bus) makeBuckets(ctx context.Context) error {
+	for _, bucket := range []struct {
+		into   *jetstream.KeyValue
+		config jetstream.KeyValueConfig
+	}{
+		{&b.twins, jetstream.KeyValueConfig{Bucket: "twins", Description: "twins as upsert bodies", History: 1, Compression: true, Replicas: b.config.Replicas}},
+		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions", History: 64, Compression: true, Replicas: b.config.Replicas}},
+	} {
+		kv, err := b.js.CreateOrUpdateKeyValue(ctx, bucket.config)
+		if err != nil {
+			return fmt.Errorf("bucket %s: %w", bucket.config.Bucket, err)
+		}
+		*bucket.into = kv
+	}
+	snaps, err := b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: "snapshots", Description: "the state of each partition", Replicas: b.config.Replicas, Compression: true,
+	})
+	if err != nil {
+		return fmt.Errorf("bucket snapshots: %w", err)
+	}
+	b.snaps = snaps
+	return nil
+}
+
+// PutTwin keeps a twin's document.
+func (b *Bus) PutTwin(ctx context.Context, id string, doc []byte) error {
+	return put(ctx, b.twins, id, doc)
+}
+
+// DeleteTwin forgets a twin.
+func (b *Bus) DeleteTwin(ctx context.Context, id string) error {
+	return remove(ctx, b.twins, id)
+}
+
+// Twins gives every twin's document. The error, if there is one, comes last.
+func (b *Bus) Twins(ctx context.Context) iter.Seq2[[]byte, error] { return all(ctx, b.twins) }
+
+// PutRule keeps an interaction's document as its next revision.
+func (b *Bus) PutRule(ctx context.Context, id string, doc []byte) error {
+	return put(ctx, b.rules, id, doc)
+}
+
+// DeleteRule forgets an interaction; its revisions stay readable for a while.
+func (b *Bus) DeleteRule(ctx context.Context, id string) error { return remove(ctx, b.rules, id) }
+
+func put(ctx context.Context, kv jetstream.KeyValue, id string, doc []byte) error {
+	if _, err := kv.Put(ctx, key(id), doc); err != nil {
+		return fmt.Errorf("bucket %s: %q: %w", kv.Bucket(), id, err)
+	}
+	return nil
+}
+
+func remove(ctx context.Context, kv jetstream.KeyValue, id string) error {
+	if err := kv.Delete(ctx, key(id)); err != nil {
+		return fmt.Errorf("bucket %s: %q: %w", kv.Bucket(), id, err)
+	}
+	return nil
+}
+
+func all(ctx context.Context, kv jetstream.KeyValue) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+		if err != nil {
+			yield(nil, fmt.Errorf("bucket %s: %w", kv.Bucket(), err))
+			return
+		}
+		defer w.Stop() //nolint:errcheck // it ends with the context at the latest
+		for {
+			select {
+			case e := <-w.Updates():
+				if e == nil || !yield(e.Value(), nil) {
+					return
+				}
+			case <-ctx.Done():
+				yield(nil, fmt.Errorf("bucket %s: %w", kv.Bucket(), ctx.Err()))
+				return
+			}
+		}
+	}
+}
+
+// SaveSnapshot keeps the state of partition p in place of the one before.
+func (b *Bus) SaveSnapshot(ctx context.Context, p int, state []byte) error {
+	if _, err := b.snaps.PutBytes(ctx, "p"+strconv.Itoa(p), state); err != nil {
+		return fmt.Errorf("snapshot of partition %d: %w", p, err)
+	}
+	return nil
+}
+
+// LoadSnapshot gives the state of partition p, or nil when there is none.
+func (b *Bus) LoadSnapshot(ctx context.Context, p int) ([]byte, error) {
+	state, err := b.snaps.GetBytes(ctx, "p"+strconv.Itoa(p))
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("snapshot of partition %d: %w", p, err)
+	}
+	return state, nil
+}
+
+// full is the fill of a stream from which room is made before its time.
+const full = 0.8
+
+// MakeRoom drops what is no longer needed: of FEED what every snapshot covers
+// (sequences up to judged) and is older than the replay window, of OUT what
+// every consumer has dealt with and is older; both earlier when they are 80 %
+// full. The last outcome always stays: it is the checkpoint.
+func (b *Bus) MakeRoom(ctx context.Context, judged uint64) error {
+	if err := makeRoom(ctx, b.feed, judged, b.config.ReplayWindow); err != nil {
+		return err
+	}
+	info, err := b.out.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", outStream, err)
+	}
+	if info.State.LastSeq == 0 {
+		return nil
+	}
+	needed := info.State.LastSeq // the first that is still needed
+	for c := range b.out.ListConsumers(ctx).Info() {
+		needed = min(needed, c.AckFloor.Stream+1)
+	}
+	return makeRoom(ctx, b.out, needed-1, b.config.ReplayWindow)
+}
+
+func makeRoom(ctx context.Context, s jetstream.Stream, upTo uint64, window time.Duration) error {
+	info, err := s.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", s.CachedInfo().Config.Name, err)
+	}
+	st := info.State
+	if st.Msgs == 0 || st.FirstSeq > upTo {
+		return nil
+	}
+	if float64(st.Bytes) < full*float64(info.Config.MaxBytes) {
+		if time.Since(st.FirstTime) < window {
+			return nil
+		}
+		first, err := firstSince(ctx, s, time.Now().Add(-window))
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", info.Config.Name, err)
+		}
+		upTo = min(upTo, first-1)
+	}
+	if err := s.Purge(ctx, jetstream.WithPurgeSequence(upTo+1)); err != nil {
+		return fmt.Errorf("stream %s: %w", info.Config.Name, err)
+	}
+	return nil
+}
+
+// firstSince is the sequence of the first message that is not older than t; one
+// beyond the last when there is none.
+func firstSince(ctx context.Context, s jetstream.Stream, t time.Time) (uint64, error) {
+	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t, HeadersOnly: true})
+	if err != nil {
+		return 0, err
+	}
+	batch, err := c.FetchNoWait(1)
+	if err != nil {
+		return 0, err
+	}
+	for m := range batch.Messages() {
+		meta, err := m.Metadata()
+		if err != nil {
+			return 0, err
+		}
+		return meta.Sequence.Stream, nil
+	}
+	if err := batch.Error(); err != nil {
+		return 0, err
+	}
+	info, err := s.Info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return info.State.LastSeq + 1, nil
+}

@@ -17,8 +17,7 @@ import (
 // Bus is a connection to the streams. It is safe for concurrent use.
 type Bus struct {
 	config   Config
-	embedded *embedded // nil when the server is external
-	tls      nats.Option
+	embedded *embedded  // nil when the server is external
 	nc       *nats.Conn // for the door and for all requests
 	js       jetstream.JetStream
 	feed     jetstream.Stream
@@ -26,14 +25,14 @@ type Bus struct {
 	dead     jetstream.Stream
 	twins    jetstream.KeyValue
 	rules    jetstream.KeyValue
-	snaps    jetstream.ObjectStore
+	snaps    jetstream.KeyValue
 }
 
 // Open starts or reaches the server, and makes or updates the streams and buckets.
 func Open(ctx context.Context, c Config) (_ *Bus, err error) {
 	c, err = c.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("bus: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	b := &Bus{config: c}
 	if c.URL == "" {
@@ -136,7 +135,7 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 	if old, err := b.js.Stream(ctx, feedStream); err == nil {
 		feed.Sources = old.CachedInfo().Config.Sources
 		if n := partitionsOf(old.CachedInfo().Config); n != 0 && n != c.Partitions {
-			return fmt.Errorf("bus: stream %s has %d partitions and the configuration says %d; their number is fixed when the stream is made", feedStream, n, c.Partitions)
+			return fmt.Errorf("%w: stream %s has %d partitions and the configuration says %d; their number is fixed when the stream is made", ErrConfig, feedStream, n, c.Partitions)
 		}
 	} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("stream %s: %w", feedStream, err)

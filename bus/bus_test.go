@@ -1,8 +1,8 @@
 package bus
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -396,7 +396,7 @@ func TestSinksGetWhatTheyWantUntilItArrives(t *testing.T) {
 		Kind: rules.Alert, Interaction: "i", Rule: "r", Twin: "machine", At: noon, Data: []byte(`{}`), Seq: 2,
 		ID: "al_x", State: rules.StateFiring, Severity: "critical", Starts: noon,
 	}
-	require.NoError(t, w.Write(t.Context(), a, Mark{Seq: 2, Count: 1}))
+	require.NoError(t, w.Write(t.Context(), a, Mark{Seq: 2, Index: 5, Count: 1}))
 	require.NoError(t, w.Flush(t.Context()))
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -409,6 +409,8 @@ func TestSinksGetWhatTheyWantUntilItArrives(t *testing.T) {
 			defer mu.Unlock()
 			assert.NoError(t, d.Err)
 			assert.Equal(t, rules.Alert, d.Outcome.Kind)
+			assert.Equal(t, "machine", d.Outcome.Source)
+			assert.Equal(t, uint32(5), d.Outcome.Index)
 			attempts = append(attempts, d.Attempt)
 			if d.Attempt < 3 {
 				return Answer{Again: 10 * time.Millisecond}
@@ -439,7 +441,13 @@ func TestStore(t *testing.T) {
 	none, err := b.LoadSnapshot(t.Context(), 3)
 	require.NoError(t, err)
 	assert.Nil(t, none)
-	require.NoError(t, b.SaveSnapshot(t.Context(), 3, []byte("state")))
+	large := bytes.Repeat([]byte("state"), 300_000)
+	for _, state := range [][]byte{large, {}, []byte("small"), large} {
+		require.NoError(t, b.SaveSnapshot(t.Context(), 3, state))
+		got, err := b.LoadSnapshot(t.Context(), 3)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(state, got))
+	}
 	b.Close()
 
 	b = open(t, Config{Dir: dir})
@@ -451,7 +459,7 @@ func TestStore(t *testing.T) {
 	assert.Equal(t, []string{"one"}, got)
 	state, err := b.LoadSnapshot(t.Context(), 3)
 	require.NoError(t, err)
-	assert.Equal(t, "state", string(state))
+	assert.Equal(t, large, state)
 }
 
 func TestRoomIsMadeOnlyOfWhatEverySinkHas(t *testing.T) {
@@ -503,7 +511,7 @@ func TestChain(t *testing.T) {
 func TestOpenSaysWhatIsWrong(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close()
+	defer taken.Close() //nolint:errcheck // it was only taken
 	dir := t.TempDir()
 	locked := open(t, Config{Dir: filepath.Join(dir, "locked"), Partitions: 8})
 	_ = locked
@@ -543,5 +551,5 @@ func TestListening(t *testing.T) {
 	require.NoError(t, nc.Publish("in.a.temp", []byte(`{"n":1}`)))
 	assert.Equal(t, "a", read(t, b, 1, 1)[0].Twin)
 	assert.Empty(t, open(t, Config{}).ClientURL(), "it listens only when it is told to")
-	assert.True(t, errors.Is(putError(&jetstream.APIError{ErrorCode: codeStoreFailed}), ErrFull))
+	require.ErrorIs(t, putError(&jetstream.APIError{ErrorCode: codeStoreFailed}), ErrFull)
 }

@@ -44,6 +44,9 @@ type TLS struct {
 	CA, Cert, Key string
 }
 
+// ErrConfig is what the error wraps when the configuration itself cannot be used.
+var ErrConfig = errors.New("bus")
+
 // withDefaults checks the configuration and fills in what it leaves out.
 func (c Config) withDefaults() (Config, error) {
 	set := func(v *int64, d int64) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,27 +96,29 @@ func (d *Deliveries) Run(ctx context.Context, grace time.Duration, deliver func(
 			}
 		})
 	}
-	consume, err := d.consumer.Consume(func(m jetstream.Msg) {
-		select {
-		case queue <- m:
-		case <-ctx.Done():
-			m.Nak() //nolint:errcheck // it comes again after its wait
-		}
-	}, jetstream.PullMaxMessages(2*d.subscription.Workers))
+	consume, err := d.consumer.Consume(func(m jetstream.Msg) { queue <- m },
+		jetstream.PullMaxMessages(max(64, 4*d.subscription.Workers)), pullHeartbeat)
 	if err == nil {
 		<-ctx.Done()
-		consume.Stop()
+		stop := time.AfterFunc(grace, cancel)
+		defer stop.Stop()
+		// What has been fetched is delivered too: given back, it would be sent
+		// again only after its AckWait.
+		consume.Drain()
 		<-consume.Closed()
 	}
 	close(queue)
-	stop := time.AfterFunc(grace, cancel)
 	workers.Wait()
-	stop.Stop()
 	if err != nil {
 		return fmt.Errorf("sink %s: %w", d.subscription.Name, err)
 	}
 	return nil
 }
+
+// pullHeartbeat bounds a stall of the client (nats.go v1.55.0, checkPending): a
+// pull whose messages have all been handled before the pull itself has returned
+// is followed by no other until two heartbeats were missed.
+const pullHeartbeat = jetstream.PullHeartbeat(500 * time.Millisecond)
 
 // deliverOne acknowledges as the answer says. A failed acknowledgement needs no
 // word: the outcome comes again.
@@ -124,14 +127,35 @@ func deliverOne(ctx context.Context, m jetstream.Msg, deliver func(context.Conte
 	if meta, err := m.Metadata(); err == nil {
 		d.Attempt, d.Seq = int(meta.NumDelivered), meta.Sequence.Stream
 	}
-	d.Outcome, d.Err = rules.DecodeOutcome(m.Data())
+	d.Outcome, d.Err = readOutcome(m)
 	answer := deliver(ctx, d)
 	switch {
 	case answer.Done:
-		m.Ack() //nolint:errcheck // see above
+		// The server's word that it knows: a plain acknowledgement could still be
+		// on its way when the process or the embedded server ends.
+		ack, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+		defer cancel()
+		m.DoubleAck(ack) //nolint:errcheck // see above
 	case answer.Again > 0:
 		m.NakWithDelay(answer.Again) //nolint:errcheck // see above
 	default:
 		m.Nak() //nolint:errcheck // see above
 	}
+}
+
+// readOutcome puts together what the body, the header and the subject say.
+func readOutcome(m jetstream.Msg) (rules.Outcome, error) {
+	o, err := rules.DecodeOutcome(m.Data())
+	if err != nil {
+		return o, err
+	}
+	mark, hops, err := parseCause(m.Headers().Get(headerCause))
+	if err != nil {
+		return o, err
+	}
+	o.Index, o.Hops, o.Source = mark.Index, hops, o.Twin
+	if t := strings.Split(m.Subject(), "."); o.Kind == rules.Output && len(t) > 2 {
+		o.Source = Name(t[2])
+	}
+	return o, nil
 }

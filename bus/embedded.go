@@ -98,3 +98,6 @@ func (e *embedded) close() {
 }
 
 var errLocked = errors.New("another engine uses it; want one engine a folder")
+
+// ServerVersion is the version of the embedded NATS server.
+const ServerVersion = server.VERSION

@@ -29,7 +29,7 @@ const (
 	headerMsgID  = "Nats-Msg-Id"
 )
 
-const hex = "0123456789ABCDEF"
+const hexDigits = "0123456789ABCDEF"
 
 // Token makes any name one token of a subject: . * > / + # %, blanks and
 // control characters are percent-encoded, so that the token is legal in NATS,
@@ -49,7 +49,7 @@ func Token(name string) string {
 func appendToken(b []byte, name string) []byte {
 	for i := range len(name) {
 		if c := name[i]; special(c) {
-			b = append(b, '%', hex[c>>4], hex[c&15])
+			b = append(b, '%', hexDigits[c>>4], hexDigits[c&15])
 		} else {
 			b = append(b, c)
 		}
@@ -91,7 +91,7 @@ func Name(token string) string {
 // token: FNV-1a of its bytes modulo n.
 func partition(token string, n int) int {
 	h := fnv.New32a()
-	h.Write([]byte(token)) //nolint:errcheck // a hash takes everything
+	h.Write([]byte(token))
 	return int(h.Sum32() % uint32(n))
 }
 
@@ -104,7 +104,7 @@ func key(name string) string {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
 			b = append(b, c)
 		default:
-			b = append(b, '=', hex[c>>4], hex[c&15])
+			b = append(b, '=', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
 	return string(b)

@@ -133,10 +133,10 @@ func (d *door) wait(ctx context.Context) error {
 
 // The server's codes for a store that takes no more (JetStream API errors).
 const (
-	codeStoreFailed  = 10077 // maximum messages or bytes exceeded
-	codeNoResources  = 10023
-	codeNoStorage    = 10047
-	codeMemExceeded  = 10028
+	codeStoreFailed = 10077 // maximum messages or bytes exceeded
+	codeNoResources = 10023
+	codeNoStorage   = 10047
+	codeMemExceeded = 10028
 )
 
 func putError(err error) error {

@@ -68,7 +68,7 @@ func (b *Bus) Read(ctx context.Context, from uint64) (*Reader, error) {
 	}
 	r := &Reader{bus: b, wake: make(chan struct{}, 1), paths: map[string]path{}}
 	r.room = sync.NewCond(&r.mu)
-	r.consume, err = c.Consume(r.take, jetstream.PullMaxMessages(2000))
+	r.consume, err = c.Consume(r.take, jetstream.PullMaxMessages(2000), pullHeartbeat)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", feedStream, err)
 	}

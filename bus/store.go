@@ -2,10 +2,13 @@ package bus
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,6 +20,7 @@ func (b *Bus) makeBuckets(ctx context.Context) error {
 		config jetstream.KeyValueConfig
 	}{
 		{&b.twins, jetstream.KeyValueConfig{Bucket: "twins", Description: "twins as upsert bodies", History: 1, Compression: true, Replicas: b.config.Replicas}},
+		{&b.snaps, jetstream.KeyValueConfig{Bucket: "snapshots", Description: "the state of each partition", History: 1, Compression: true, Replicas: b.config.Replicas}},
 		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions", History: 64, Compression: true, Replicas: b.config.Replicas}},
 	} {
 		kv, err := b.js.CreateOrUpdateKeyValue(ctx, bucket.config)
@@ -25,13 +29,6 @@ func (b *Bus) makeBuckets(ctx context.Context) error {
 		}
 		*bucket.into = kv
 	}
-	snaps, err := b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: "snapshots", Description: "the state of each partition", Replicas: b.config.Replicas, Compression: true,
-	})
-	if err != nil {
-		return fmt.Errorf("bucket snapshots: %w", err)
-	}
-	b.snaps = snaps
 	return nil
 }
 
@@ -92,22 +89,82 @@ func all(ctx context.Context, kv jetstream.KeyValue) iter.Seq2[[]byte, error] {
 	}
 }
 
+// snapshotChunk is how much of a snapshot goes into one message: less than any
+// server's usual limit.
+const snapshotChunk = 512 << 10
+
+// snapshotHead says where the newest snapshot of a partition is. It is written
+// after the chunks, which lie in two places in turn: a snapshot is there whole
+// or not at all. (The client's object store would do, but it leaks a goroutine
+// now and then in a put: nats.go v1.55.0, cleanupReplySub.)
+type snapshotHead struct {
+	Place  int    `json:"place"` // 0 or 1
+	Chunks int    `json:"chunks"`
+	Sum    string `json:"sha256"`
+}
+
+func (h snapshotHead) key(p, chunk int) string { return fmt.Sprintf("p%d.%d.%d", p, h.Place, chunk) }
+
+func headKey(p int) string { return fmt.Sprintf("p%d", p) }
+
 // SaveSnapshot keeps the state of partition p in place of the one before.
 func (b *Bus) SaveSnapshot(ctx context.Context, p int, state []byte) error {
-	if _, err := b.snaps.PutBytes(ctx, "p"+strconv.Itoa(p), state); err != nil {
+	old, _, err := b.snapshotHead(ctx, p)
+	if err != nil {
+		return err
+	}
+	head := snapshotHead{Place: 1 - old.Place, Sum: sum(state)}
+	for chunk := range slices.Chunk(state, snapshotChunk) {
+		if _, err := b.snaps.Put(ctx, head.key(p, head.Chunks), chunk); err != nil {
+			return fmt.Errorf("snapshot of partition %d: %w", p, err)
+		}
+		head.Chunks++
+	}
+	text, err := json.Marshal(head)
+	if err != nil {
+		return err
+	}
+	if _, err := b.snaps.Put(ctx, headKey(p), text); err != nil {
 		return fmt.Errorf("snapshot of partition %d: %w", p, err)
 	}
 	return nil
 }
 
-// LoadSnapshot gives the state of partition p, or nil when there is none.
-func (b *Bus) LoadSnapshot(ctx context.Context, p int) ([]byte, error) {
-	state, err := b.snaps.GetBytes(ctx, "p"+strconv.Itoa(p))
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil, nil
+func sum(state []byte) string {
+	digest := sha256.Sum256(state)
+	return hex.EncodeToString(digest[:])
+}
+
+func (b *Bus) snapshotHead(ctx context.Context, p int) (head snapshotHead, found bool, err error) {
+	e, err := b.snaps.Get(ctx, headKey(p))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return head, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(e.Value(), &head)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("snapshot of partition %d: %w", p, err)
+		return head, false, fmt.Errorf("snapshot of partition %d: %w", p, err)
+	}
+	return head, true, nil
+}
+
+// LoadSnapshot gives the state of partition p, or nil when there is none.
+func (b *Bus) LoadSnapshot(ctx context.Context, p int) ([]byte, error) {
+	head, found, err := b.snapshotHead(ctx, p)
+	if err != nil || !found {
+		return nil, err
+	}
+	state := []byte{}
+	for chunk := range head.Chunks {
+		e, err := b.snaps.Get(ctx, head.key(p, chunk))
+		if err != nil {
+			return nil, fmt.Errorf("snapshot of partition %d: chunk %d: %w", p, chunk, err)
+		}
+		state = append(state, e.Value()...)
+	}
+	if sum(state) != head.Sum {
+		return nil, fmt.Errorf("snapshot of partition %d: its sum is not the one in its head", p)
 	}
 	return state, nil
 }
@@ -173,7 +230,7 @@ func firstSince(ctx context.Context, s jetstream.Stream, t time.Time) (uint64, e
 	if err != nil {
 		return 0, err
 	}
-	for m := range batch.Messages() {
+	if m, ok := <-batch.Messages(); ok {
 		meta, err := m.Metadata()
 		if err != nil {
 			return 0, err

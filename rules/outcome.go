@@ -21,11 +21,11 @@ type Outcome struct {
 	Interaction string
 	Rule        string
 	Twin        string    // output: the output twin, offline the source twin; else the twin that was judged
-	Feed        string    // output: the output feed
-	At          time.Time // the sample's time
-	Data        []byte    // one JSON object
+	Feed        string    // output: the output feed; alert: ""
+	At          time.Time // the sample's time; of an alert that Close ends, the time of the end
+	Data        []byte    // one JSON object on one line
 	Seq         uint64    // cause: the sample's Sample.Seq
-	Index       uint32    // cause: the sample's Sample.Index
+	Index       uint32    // the sample's Sample.Index; not in the JSON
 	Source      string    // the source twin; not in the JSON
 	Hops        uint8     // one more than the sample's; not in the JSON
 
@@ -37,10 +37,19 @@ type Outcome struct {
 	Ends     time.Time // zero while firing
 	Summary  string
 	Labels   map[string]string
+	Reason   string // why the state is what it is: one of the reasons below
 }
 
 // The states of an alert.
 const (
 	StateFiring   = "firing"
 	StateResolved = "resolved"
+)
+
+// The reasons of an alert's state.
+const (
+	ReasonCondition   = "condition"   // the conditions became true, or false
+	ReasonRuleChanged = "ruleChanged" // what the rule asks was edited, or its interaction disabled
+	ReasonRuleDeleted = "ruleDeleted"
+	ReasonTwinRemoved = "twinRemoved" // the twin is gone, or no longer matches the rule's source
 )

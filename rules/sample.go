@@ -16,6 +16,8 @@ type Sample struct {
 	ID         string    // the sender's message id, if it gave one: sent twice, stored once
 	Refused    string    // why the source could not read it; it goes to the dead letters as it is
 
-	read   bool
-	values map[string]any
+	// What Read has found; nil before it.
+	values  map[string]any
+	text    []byte // Data, with invalid UTF-8 replaced
+	members []member
 }

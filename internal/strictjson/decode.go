@@ -17,7 +17,7 @@ type Decoder interface{ DecodeStrict(Raw) error }
 // Decode reads the value into v, a pointer, and reports every problem at once.
 //
 // Structs take exactly the members that their `json:"name"` tags name; with
-// `json:"name,required"` a member must be there. A pointer field takes null as
+// `strict:"required"` beside it a member must be there. A pointer field takes null as
 // nil; anything else refuses null. A field of type [Raw] is left for later.
 // A time.Duration is a string such as "90s". Absent members leave v as it was,
 // so that defaults are set before the call.
@@ -169,11 +169,10 @@ func fields(t reflect.Type) []field {
 			}
 			continue
 		}
-		name, opts, _ := strings.Cut(tag, ",")
-		if !ok || name == "-" || name == "" {
+		if !ok || tag == "-" || tag == "" {
 			continue
 		}
-		out = append(out, field{name, slices.Contains(strings.Split(opts, ","), "required"), []int{i}})
+		out = append(out, field{tag, f.Tag.Get("strict") == "required", []int{i}})
 	}
 	return out
 }

@@ -14,7 +14,7 @@ import (
 )
 
 type part struct {
-	Kind string         `json:"kind,required"`
+	Kind string         `json:"kind" strict:"required"`
 	With strictjson.Raw `json:"with"`
 }
 

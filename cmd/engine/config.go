@@ -1,0 +1,280 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin.internal/bus"
+	"tocsin.internal/engine"
+	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules"
+	"tocsin.internal/twins"
+)
+
+// config is engine.json. Precedence: defaults, file, environment, flags.
+type config struct {
+	Schema string `json:"$schema"`
+	Bus    struct {
+		Dir          string        `json:"dir"`
+		Listen       string        `json:"listen"`
+		Durability   string        `json:"durability"`
+		URL          string        `json:"url"`
+		Creds        string        `json:"creds"`
+		TLS          tlsConfig     `json:"tls"`
+		Partitions   int           `json:"partitions"`
+		FeedMaxBytes int64         `json:"feedMaxBytes"`
+		OutMaxBytes  int64         `json:"outMaxBytes"`
+		DeadMaxBytes int64         `json:"deadMaxBytes"`
+		ReplayWindow time.Duration `json:"replayWindow"`
+		Replicas     int           `json:"replicas"`
+	} `json:"bus"`
+	HTTP struct {
+		Listen string `json:"listen"`
+	} `json:"http"`
+	Rules string `json:"rules"`
+	Twins struct {
+		Files      []string `json:"files"`
+		Unknown    string   `json:"unknown"`
+		CreateFrom string   `json:"createFrom"`
+	} `json:"twins"`
+	MaxSampleBytes int           `json:"maxSampleBytes"`
+	DrainTimeout   time.Duration `json:"drainTimeout"`
+	Log            struct {
+		Level  string `json:"level"`
+		Format string `json:"format"`
+	} `json:"log"`
+	Sources []part `json:"sources"`
+	Sinks   []part `json:"sinks"`
+}
+
+type tlsConfig struct {
+	CA   string `json:"ca"`
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
+}
+
+// part is one source or sink.
+type part struct {
+	Name    string          `json:"name" strict:"required"`
+	Kind    strictjson.Raw  `json:"kind" strict:"required"`
+	Outcome strictjson.Raw  `json:"outcome"` // sinks: the one kind of outcome it gets; absent = all
+	Workers int             `json:"workers"` // sinks: deliveries at a time
+	Retry   []time.Duration `json:"retry"`   // sinks: waits between attempts
+	With    strictjson.Raw  `json:"with"`
+}
+
+func defaultConfig() config {
+	var c config
+	c.Bus.Dir = "data"
+	c.HTTP.Listen = "127.0.0.1:8080"
+	c.MaxSampleBytes = engine.DefaultMaxSampleBytes
+	c.DrainTimeout = 30 * time.Second
+	c.Log.Level = "info"
+	return c
+}
+
+// readConfig reads the file over the defaults; every problem at once.
+func readConfig(name string, text []byte) (config, error) {
+	c := defaultConfig()
+	raw, err := strictjson.Parse(name, text)
+	if err != nil {
+		return c, err
+	}
+	err = raw.Decode(&c)
+	return c, strictjson.Join(err, c.check())
+}
+
+// check says what is wrong with the parts: unknown kinds, and what each kind
+// says of its own configuration.
+func (c *config) check() error {
+	_, sourceErr := c.makeSources(surroundings{})
+	_, sinkErr := c.makeSinks(surroundings{})
+	return strictjson.Join(sourceErr, sinkErr)
+}
+
+func (c *config) makeSources(s surroundings) ([]engine.NamedSource, error) {
+	var out []engine.NamedSource
+	var errs []error
+	for _, p := range c.Sources {
+		if p.Kind.IsZero() {
+			continue // said already: it is missing
+		}
+		for name, has := range map[string]bool{"outcome": !p.Outcome.IsZero(), "workers": p.Workers != 0, "retry": p.Retry != nil} {
+			if has {
+				errs = append(errs, p.Kind.At.Errorf("source %q has %q; only sinks do", p.Name, name))
+			}
+		}
+		newSource, err := kindOf(p, sourceKinds)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		source, err := newSource(p.With, s)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, engine.NamedSource{Name: p.Name, Source: source})
+	}
+	return out, strictjson.Join(append(errs, unique(c.Sources)...)...)
+}
+
+func (c *config) makeSinks(s surroundings) ([]engine.NamedSink, error) {
+	var out []engine.NamedSink
+	var errs []error
+	for _, p := range c.Sinks {
+		if p.Kind.IsZero() {
+			continue
+		}
+		newSink, err := kindOf(p, sinkKinds)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		sink, err := newSink(p.With, s)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		kind, err := outcomeKind(p.Outcome)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, engine.NamedSink{Name: p.Name, Kind: kind, Sink: sink, Workers: p.Workers, Retry: p.Retry})
+	}
+	return out, strictjson.Join(append(errs, unique(c.Sinks)...)...)
+}
+
+func kindOf[T any](p part, table map[string]T) (T, error) {
+	made, ok := table[p.Kind.Str()]
+	if !ok {
+		known := slices.Sorted(maps.Keys(table))
+		hint := strictjson.DidYouMean(p.Kind.Str(), known)
+		if hint == "" {
+			hint = "; want one of " + strings.Join(known, ", ")
+		}
+		return made, p.Kind.At.Errorf("no kind %s%s", p.Kind.Shown(), hint)
+	}
+	return made, nil
+}
+
+func outcomeKind(raw strictjson.Raw) (rules.Kind, error) {
+	if raw.IsZero() {
+		return "", nil
+	}
+	known := []string{string(rules.Alert), string(rules.Command), string(rules.Notification), string(rules.Output), string(rules.Sticker)}
+	if !slices.Contains(known, raw.Str()) {
+		return "", raw.At.Errorf("no outcome %s; want one of %s", raw.Shown(), strings.Join(known, ", "))
+	}
+	return rules.Kind(raw.Str()), nil
+}
+
+func unique(parts []part) (errs []error) {
+	seen := map[string]bool{}
+	for _, p := range parts {
+		if seen[p.Name] {
+			errs = append(errs, p.Kind.At.Errorf("name %q is taken; want a name of its own", p.Name))
+		}
+		seen[p.Name] = true
+	}
+	return errs
+}
+
+func (c *config) busConfig() bus.Config {
+	b := c.Bus
+	return bus.Config{
+		Dir: b.Dir, Listen: b.Listen, Durability: bus.Durability(b.Durability), URL: b.URL, Creds: b.Creds,
+		TLS: bus.TLS(b.TLS), Partitions: b.Partitions, FeedMaxBytes: b.FeedMaxBytes, OutMaxBytes: b.OutMaxBytes,
+		DeadMaxBytes: b.DeadMaxBytes, ReplayWindow: b.ReplayWindow, Replicas: b.Replicas,
+	}
+}
+
+// readTwins reads files of twins; every problem of every file at once.
+func readTwins(files []string) ([]twins.Twin, error) {
+	var out []twins.Twin
+	var errs []error
+	where := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		ts, err := parseTwins(file, text)
+		errs = append(errs, err)
+		for _, t := range ts {
+			if first := where[t.ID]; first != "" && first != file {
+				errs = append(errs, fmt.Errorf("%s: twin %q is in %s too; want each twin once", file, t.ID, first))
+			}
+			where[t.ID] = file
+		}
+		out = append(out, ts...)
+	}
+	return out, strictjson.Join(errs...)
+}
+
+func parseTwins(name string, text []byte) ([]twins.Twin, error) {
+	raw, err := strictjson.Parse(name, text)
+	if err != nil {
+		return nil, err
+	}
+	return twins.Decode(raw)
+}
+
+// overlay lets the environment change what the file says: the field bus.listen
+// is TOCSIN_BUS_LISTEN. It gives a warning for each TOCSIN_ name that is no
+// field; not an error, because Kubernetes puts names of its own there.
+func (c *config) overlay(environ []string) (warnings []string, err error) {
+	fields := map[string]reflect.Value{}
+	envFields("TOCSIN", reflect.ValueOf(c).Elem(), fields)
+	known := slices.Sorted(maps.Keys(fields))
+	var errs []error
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, "TOCSIN_") {
+			continue
+		}
+		field, ok := fields[name]
+		if !ok {
+			warnings = append(warnings, fmt.Sprintf("%s is no setting%s", name, strictjson.DidYouMean(name, known)))
+			continue
+		}
+		text := []byte(value)
+		if field.Kind() == reflect.String || field.Type() == reflect.TypeFor[time.Duration]() {
+			quoted, err := strictjson.Value(name, value)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			text = quoted.Text()
+		}
+		raw, err := strictjson.Parse(name, text)
+		if err == nil {
+			err = raw.Decode(field.Addr().Interface())
+		}
+		errs = append(errs, err)
+	}
+	return warnings, strictjson.Join(errs...)
+}
+
+// envFields collects the fields that the environment can set: those with a
+// single value.
+func envFields(prefix string, v reflect.Value, into map[string]reflect.Value) {
+	for i := range v.NumField() {
+		tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		name := prefix + "_" + strings.ToUpper(strings.TrimPrefix(tag, "$"))
+		switch f := v.Field(i); f.Kind() {
+		case reflect.Struct:
+			envFields(name, f, into)
+		case reflect.Slice:
+		default:
+			into[name] = f
+		}
+	}
+}

@@ -1,0 +1,526 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"tocsin.internal/bus"
+	"tocsin.internal/engine"
+	"tocsin.internal/rules"
+	"tocsin.internal/sinks"
+	"tocsin.internal/twins"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const model = "did:model"
+
+// machine is a twin made from the model.
+func machine(id string) twins.Twin {
+	return twins.Twin{
+		ID: id, Visibility: "PRIVATE",
+		Properties: []rules.Property{twins.URI(rules.PropModel, model), twins.LangString(rules.PropLabel, id, "en")},
+		Feeds:      []rules.Feed{{ID: "currentTemp", StoreLast: true}},
+	}
+}
+
+func machines(n int) (out []twins.Twin) {
+	for i := range n {
+		out = append(out, machine(fmt.Sprintf("machine_%d", i)))
+	}
+	return out
+}
+
+const overheating = `{"id":"overheating","label":"Overheating","sources":[{"id":"1","feeds":[{"id":"currentTemp"}],"modelDid":"did:model"}],"rules":[
+ {"transformation":{"conditions":[{"fieldsIncludedInOutput":["temperature"],"jsonLogic":{">":[{"var":"temperature"},30]}}],
+  "outputFeedId":"temperature_status","outputFieldId":"status","outputTrueValue":"extreme","outputFalseValue":"normal","sourceFeedId":"currentTemp","sourceId":"1"}},
+ {"alert":{"id":"too-hot","severity":"critical","conditions":[{"jsonLogic":{">":[{"var":"temperature"},30]}}],"sourceId":"1","sourceFeedId":"currentTemp","summary":"{{temperature}}"}}]}`
+
+// heard is a sink that remembers.
+type heard struct {
+	mu       sync.Mutex
+	outcomes []rules.Outcome
+	wrong    func(rules.Outcome) error
+}
+
+func (h *heard) Deliver(_ context.Context, o rules.Outcome) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.wrong != nil {
+		if err := h.wrong(o); err != nil {
+			return err
+		}
+	}
+	h.outcomes = append(h.outcomes, o)
+	return nil
+}
+
+func (h *heard) all() []rules.Outcome {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.outcomes)
+}
+
+// works is an engine at work.
+type works struct {
+	*engine.Engine
+	t    *testing.T
+	bus  *bus.Bus
+	stop func()
+	log  *safeBuffer
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// start starts an engine on the data in dir; change may change its configuration.
+func start(t *testing.T, dir string, change func(*engine.Config)) *works {
+	t.Helper()
+	b, err := bus.Open(t.Context(), bus.Config{Dir: dir, Partitions: 4})
+	require.NoError(t, err)
+	w := &works{t: t, bus: b, log: &safeBuffer{}}
+	c := engine.Config{Bus: b, Log: zerolog.New(w.log)}
+	if change != nil {
+		change(&c)
+	}
+	w.Engine, err = engine.New(t.Context(), c)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			assert.NoError(t, err)
+		case <-time.After(60 * time.Second):
+			t.Error("the engine does not stop")
+		}
+		b.Close()
+	})
+	t.Cleanup(w.stop)
+	w.until("ready", func() bool { return w.Ready() == nil })
+	return w
+}
+
+func (w *works) until(what string, f func() bool) {
+	w.t.Helper()
+	require.Eventually(w.t, f, 20*time.Second, 5*time.Millisecond, what)
+}
+
+func (w *works) drain() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(w.t, w.Drained(ctx))
+}
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func reading(twin string, second int, temperature any) rules.Sample {
+	return rules.Sample{Twin: twin, Feed: "currentTemp", At: noon.Add(time.Duration(second) * time.Second), Data: fmt.Appendf(nil, `{"temperature":%v}`, temperature)}
+}
+
+func (w *works) emit(batch ...rules.Sample) {
+	w.t.Helper()
+	require.NoError(w.t, w.Emit(w.t.Context(), batch...))
+}
+
+func ruleFile(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "rule.json"), text)
+	return dir
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o600))
+	require.NoError(t, os.Rename(file+".new", file)) // as editors do
+}
+
+// lines are outcomes without what hangs on the stream's numbering, in order by twin.
+func lines(outcomes []rules.Outcome) map[string][]string {
+	out := map[string][]string{}
+	for _, o := range outcomes {
+		twin := o.Twin
+		o.Seq = 0
+		if o.Kind == rules.Output {
+			o.Twin = ""
+		}
+		out[twin] = append(out[twin], string(o.AppendJSON(nil)))
+	}
+	return out
+}
+
+// replayed are the outcomes of an offline replay, their output twins named as live.
+func replayed(t *testing.T, rule string, samples []rules.Sample) map[string][]string {
+	t.Helper()
+	p, err := rules.Load("rule.json", []byte(rule))
+	require.NoError(t, err)
+	r := engine.NewReplay(map[string]*rules.Program{p.ID(): p}, nil)
+	var all []rules.Outcome
+	for _, s := range samples {
+		got, err := r.Judge(&s, nil)
+		if err != nil {
+			continue
+		}
+		for _, o := range got {
+			if o.Kind == rules.Output {
+				o.Twin = twins.OutputID(o.Interaction, o.Twin)
+			}
+			all = append(all, o)
+		}
+	}
+	return lines(all)
+}
+
+func TestSamplesBecomeOutcomes(t *testing.T) {
+	sink := &heard{}
+	w := start(t, t.TempDir(), func(c *engine.Config) {
+		c.RulesPath, c.Twins = ruleFile(t, overheating), machines(2)
+		c.Sinks = []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
+	})
+	w.until("output twins", func() bool { return w.Stats().Twins == 4 })
+	samples := []rules.Sample{
+		reading("machine_0", 0, 31.2), reading("machine_1", 0, 30), reading("machine_0", 1, 31),
+		reading("machine_0", 2, "null"), reading("machine_0", 3, 29), {Twin: "machine_1", Feed: "currentTemp", At: noon, Data: []byte(`{"other":1}`)},
+	}
+	w.emit(samples...)
+	w.drain()
+	got := sink.all()
+	require.Len(t, got, 6)
+	out0 := twins.OutputID("overheating", "machine_0")
+	assert.Equal(t, `{"status":"extreme","temperature":31.2}`, string(got[0].Data))
+	assert.Equal(t, out0, got[0].Twin)
+	twin, ok := w.Twin(out0)
+	require.True(t, ok)
+	assert.Equal(t, "machine_0 - Overheating", twin.Label())
+	assert.Equal(t, replayed(t, overheating, samples), lines(got))
+	w.until("counters", func() bool {
+		f := w.Stats().Funnels["overheating"]
+		return len(f.Rules) == 2 && f.Rules[0].Unknown == 2 && f.Rules[1].Raised == 1 && f.Rules[1].Resolved == 1
+	})
+}
+
+// The same samples give the same outcomes, wherever the engine is stopped and
+// started again: none missing, none twice, in order.
+func TestLiveIsReplayAlsoAcrossRestarts(t *testing.T) {
+	dir, rulesDir := t.TempDir(), ruleFile(t, overheating)
+	random := rand.New(rand.NewPCG(1, 2))
+	var samples []rules.Sample
+	for i := range 3000 {
+		s := reading(fmt.Sprintf("machine_%d", random.IntN(20)), i-random.IntN(3), 25+10*random.Float64())
+		switch random.IntN(50) {
+		case 0:
+			s.Data = []byte(`{"temperature":null}`)
+		case 1:
+			s.Data = []byte(`not JSON`)
+		}
+		samples = append(samples, s)
+	}
+	want := replayed(t, overheating, samples)
+	sink := &heard{}
+	for rest := samples; len(rest) > 0; {
+		w := start(t, dir, func(c *engine.Config) {
+			c.RulesPath, c.Twins = rulesDir, machines(20)
+			c.Sinks = []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
+		})
+		n := min(1+random.IntN(1500), len(rest))
+		for _, s := range rest[:n/10] {
+			w.emit(s)
+		}
+		w.emit(rest[n/10 : n]...)
+		if rest = rest[n:]; len(rest) == 0 {
+			w.drain()
+		}
+		w.stop()
+	}
+	assert.Equal(t, want, lines(sink.all()))
+}
+
+func TestHotSwap(t *testing.T) {
+	sink := &heard{}
+	dir := ruleFile(t, overheating)
+	file := filepath.Join(dir, "rule.json")
+	w := start(t, t.TempDir(), func(c *engine.Config) {
+		c.RulesPath, c.Twins = dir, machines(1)
+		c.Sinks = []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
+	})
+	revision := func() string { return w.Stats().Funnels["overheating"].Revision }
+	w.emit(reading("machine_0", 0, 35))
+	w.until("the first revision", func() bool { return len(sink.all()) == 2 })
+	first := revision()
+
+	write(t, file, strings.ReplaceAll(overheating, ",30]", ",40]"))
+	w.until("another revision", func() bool { return revision() != first })
+	w.until("the alert of the old rule ends", func() bool { return len(sink.all()) == 3 })
+	assert.Equal(t, "ruleChanged", sink.all()[2].Reason)
+	second := revision()
+
+	write(t, file, strings.ReplaceAll(overheating, `"sourceId"`, `"sorceId"`))
+	w.until("the refusal", func() bool { return strings.Contains(w.log.String(), "rules refused; the last good ones keep running") })
+	assert.Contains(t, w.log.String(), `did you mean \"sourceId\"?`)
+	w.emit(reading("machine_0", 1, 35))
+	w.until("the last good one judges", func() bool { return len(sink.all()) == 4 })
+	assert.Equal(t, `{"status":"normal","temperature":35}`, string(sink.all()[3].Data))
+	assert.Equal(t, second, revision())
+
+	require.NoError(t, os.Remove(file))
+	w.until("it is gone", func() bool { return w.Stats().Twins == 1 && len(w.Stats().Funnels) == 0 })
+	w.emit(reading("machine_0", 2, 50))
+	w.drain()
+	assert.Len(t, sink.all(), 4)
+}
+
+// An engine that is started with broken rule files goes on with the last good
+// ones, and says so; one that has none says what is wrong.
+func TestStartWithBrokenRules(t *testing.T) {
+	data, dir := t.TempDir(), ruleFile(t, overheating)
+	w := start(t, data, func(c *engine.Config) { c.RulesPath, c.Twins = dir, machines(1) })
+	w.stop()
+	write(t, filepath.Join(dir, "rule.json"), "{")
+	w = start(t, data, func(c *engine.Config) { c.RulesPath, c.Twins = dir, machines(1) })
+	assert.Contains(t, w.log.String(), "the last good ones keep running")
+	w.emit(reading("machine_0", 0, 35))
+	w.drain()
+	assert.Equal(t, uint64(1), w.Stats().Outputs)
+
+	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir()})
+	require.NoError(t, err)
+	defer b.Close()
+	_, err = engine.New(t.Context(), engine.Config{Bus: b, RulesPath: dir})
+	require.ErrorIs(t, err, engine.ErrConfig)
+	require.ErrorContains(t, err, "rule.json:1:2")
+}
+
+func TestUnknownTwins(t *testing.T) {
+	w := start(t, t.TempDir(), func(c *engine.Config) { c.RulesPath, c.Twins = ruleFile(t, overheating), machines(1) })
+	ok, why := w.Known("machin_0", "currentTemp")
+	assert.False(t, ok)
+	assert.Equal(t, `unknown twin "machin_0"; did you mean "machine_0"?`, why)
+	ok, why = w.Known("machine_0", "temp")
+	assert.False(t, ok)
+	assert.Equal(t, `twin "machine_0" has no feed "temp"; it has ["currentTemp"]`, why)
+	bad := reading("machine_0", 0, 1)
+	bad.Feed = "temp"
+	large := reading("machine_0", 0, fmt.Sprintf("%q", strings.Repeat("x", 300<<10)))
+	w.emit(reading("nobody", 0, 35), bad, large, rules.Sample{Refused: "line 3: no JSON", Data: []byte("x")}, rules.Sample{Data: []byte("{}")})
+	w.until("dead letters", func() bool { return w.Stats().DeadLetters == 5 })
+	letters, err := w.bus.DeadLetters(t.Context(), 10)
+	require.NoError(t, err)
+	var reasons []string
+	for _, l := range letters {
+		reasons = append(reasons, l.Stage+": "+l.Reason)
+	}
+	assert.ElementsMatch(t, []string{
+		`feed: unknown twin: "nobody"`, `feed: unknown feed: "temp" of twin "machine_0"`,
+		"door: too large: 307218 bytes; want at most 262144", "door: line 3: no JSON", "door: no twin or no feed",
+	}, reasons)
+}
+
+func TestUnknownTwinsAreCreated(t *testing.T) {
+	data := t.TempDir()
+	sink := &heard{}
+	config := func(c *engine.Config) {
+		m := machine(model)
+		m.Properties = []rules.Property{twins.URI(rules.PropType, rules.TypeModel)}
+		c.RulesPath, c.Twins = ruleFile(t, overheating), []twins.Twin{m}
+		c.Unknown, c.CreateFrom = engine.Create, model
+		c.Sinks = []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
+	}
+	w := start(t, data, config)
+	w.emit(reading("new", 0, 35))
+	w.until("the twin and its output twin", func() bool { return w.Stats().Twins == 3 })
+	w.drain()
+	require.Len(t, sink.all(), 2, "its first sample is judged")
+	w.stop()
+	w = start(t, data, config)
+	assert.Equal(t, 3, w.Stats().Twins)
+	w.emit(reading("new", 1, 36))
+	w.drain()
+	assert.Len(t, sink.all(), 3, "the alert fires on")
+
+	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir()})
+	require.NoError(t, err)
+	defer b.Close()
+	_, err = engine.New(t.Context(), engine.Config{Bus: b, Unknown: engine.Create, CreateFrom: "did:modell", Twins: []twins.Twin{machine(model)}})
+	require.ErrorIs(t, err, engine.ErrConfig)
+	require.ErrorContains(t, err, `twins.createFrom: no twin "did:modell"; did you mean "did:model"?`)
+}
+
+// An interaction twin starts as soon as it is whole, in whatever order its
+// parts arrive; its machines need not share again.
+func TestInteractionTwin(t *testing.T) {
+	sink := &heard{}
+	w := start(t, t.TempDir(), func(c *engine.Config) {
+		c.Twins = machines(3)
+		c.Sinks = []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
+	})
+	w.emit(reading("machine_0", 0, 35), reading("machine_1", 0, 20), reading("machine_0", 1, 36))
+	it := twins.Twin{ID: "did:interaction", Visibility: "PRIVATE", Properties: []rules.Property{
+		twins.URI(rules.PropType, rules.TypeInteraction), twins.LangString(rules.PropLabel, "Sensor Overheating Alert", "en"),
+	}}
+	require.NoError(t, w.PutTwin(t.Context(), it))
+	text := overheating[strings.Index(overheating, `"sources"`):]
+	it.Properties = append(it.Properties, twins.String(rules.PropInteractionConfig, "{"+text))
+	require.NoError(t, w.PutTwin(t.Context(), it))
+	w.until("output twins", func() bool {
+		return len(w.Search(twins.Query{Filter: rules.Filter{Properties: []rules.Property{twins.URI(rules.PropModel, it.ID)}}})) == 3
+	})
+	w.drain()
+	var data []string
+	for _, o := range sink.all() {
+		data = append(data, string(o.Data))
+	}
+	assert.ElementsMatch(t, []string{`{"status":"extreme","temperature":36}`, `{"temperature":36}`, `{"status":"normal","temperature":20}`}, data, "the last samples were judged at once")
+
+	it.Feeds = []rules.Feed{{ID: "temperature_status", Values: []rules.Value{{Label: "status", DataType: "string", Comment: "Temperature status"}}}}
+	require.NoError(t, w.PutTwin(t.Context(), it))
+	w.until("the output feed follows", func() bool {
+		twin, _ := w.Twin(twins.OutputID(it.ID, "machine_2"))
+		f, _ := twin.Feed("temperature_status")
+		return len(f.Values) == 1 && f.Values[0].Comment == "Temperature status"
+	})
+
+	bad := it
+	bad.Properties = slices.Clone(it.Properties)
+	bad.Properties[2] = twins.String(rules.PropInteractionConfig, `{"rules":1}`)
+	require.NoError(t, w.PutTwin(t.Context(), bad))
+	assert.Contains(t, w.Stats().Refused[it.ID], "/rules: got 1; want an array")
+	w.emit(reading("machine_0", 2, 37))
+	w.drain()
+	assert.Len(t, sink.all(), 4, "the last good one goes on")
+
+	require.NoError(t, w.DeleteTwin(t.Context(), it.ID))
+	w.until("output twins go with it", func() bool { return w.Stats().Twins == 3 })
+	w.drain()
+	last := sink.all()[len(sink.all())-1]
+	assert.Equal(t, "ruleDeleted", last.Reason)
+	assert.Equal(t, rules.StateResolved, last.State)
+}
+
+func TestTwinsComeAndGo(t *testing.T) {
+	sink := &heard{}
+	rule := strings.Replace(overheating, `"modelDid":"did:model"`, `"modelDid":"did:model","refreshRateS":1,"cleanupRateS":1`, 1)
+	w := start(t, t.TempDir(), func(c *engine.Config) {
+		c.RulesPath, c.Twins = ruleFile(t, rule), machines(2)
+		c.Sinks = []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
+	})
+	w.until("output twins", func() bool { return w.Stats().Twins == 4 })
+	w.emit(reading("machine_0", 0, 35), reading("machine_1", 0, 35))
+	w.drain()
+	stranger := machine("machine_0")
+	stranger.Properties = stranger.Properties[1:]
+	require.NoError(t, w.PutTwin(t.Context(), stranger))
+	require.NoError(t, w.DeleteTwin(t.Context(), "machine_1"))
+	w.emit(reading("machine_0", 1, 36))
+	w.drain()
+	got := sink.all()
+	require.Len(t, got, 6, "two outputs, two raised, two ended; then nothing")
+	assert.Equal(t, "twinRemoved", got[4].Reason)
+	assert.Equal(t, "twinRemoved", got[5].Reason)
+	w.until("the output twins are cleaned up", func() bool { return w.Stats().Twins == 1 })
+	require.NoError(t, w.PutTwin(t.Context(), machine("machine_0")))
+	w.until("the output twin is back", func() bool { return w.Stats().Twins == 2 })
+}
+
+// Outputs are samples again: another interaction follows the output twins. One
+// that follows its own kind in a circle ends after eight hops.
+func TestInteractionsChainAndLoopsEnd(t *testing.T) {
+	sink := &heard{}
+	dir := ruleFile(t, overheating)
+	loop := func(id, from string) string {
+		return fmt.Sprintf(`{"id":%q,"sources":[{"id":"1","feeds":[{"id":%q}],"filter":{"text":"machine"}}],"rules":[{"transformation":{"conditions":
+		 [{"jsonLogic":{"!!":[true]}}],"outputFeedId":"temperature_status","outputFieldId":%q,"outputTrueValue":1,"sourceFeedId":%q,"sourceId":"1"}}]}`, id, from, id, from)
+	}
+	write(t, filepath.Join(dir, "a.json"), loop("a", "temperature_status"))
+	w := start(t, t.TempDir(), func(c *engine.Config) {
+		c.RulesPath, c.Twins = dir, machines(1)
+		c.Sinks = []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
+	})
+	w.until("an output twin of the output twin", func() bool { return w.Stats().Twins == 3 })
+	w.emit(reading("machine_0", 0, 20))
+	w.until("its output", func() bool { return len(sink.all()) == 2 })
+	chained := sink.all()[1]
+	assert.Equal(t, "a", chained.Interaction)
+	assert.Equal(t, twins.OutputID("a", twins.OutputID("overheating", "machine_0")), chained.Twin)
+	assert.True(t, chained.At.Equal(noon))
+}
+
+func TestSinksAreTriedAgainAndThenGivenUp(t *testing.T) {
+	tries := 0
+	sink := &heard{wrong: func(o rules.Outcome) error {
+		if o.Kind == rules.Alert {
+			return sinks.Permanent(errors.New("410 Gone"))
+		}
+		if tries++; tries < 3 {
+			return errors.New("503")
+		}
+		return nil
+	}}
+	w := start(t, t.TempDir(), func(c *engine.Config) {
+		c.RulesPath, c.Twins = ruleFile(t, overheating), machines(1)
+		c.Sinks = []engine.NamedSink{{Name: "pager", Sink: sink, Workers: 1, Retry: []time.Duration{time.Millisecond, time.Millisecond}}}
+	})
+	w.emit(reading("machine_0", 0, 35))
+	w.drain()
+	assert.Len(t, sink.all(), 1)
+	assert.Equal(t, 3, tries)
+	s := w.Stats()
+	assert.Equal(t, uint64(1), s.Delivered)
+	assert.Equal(t, uint64(1), s.Undelivered)
+	letters, err := w.bus.DeadLetters(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, letters, 1)
+	assert.Equal(t, "pager", letters[0].Sink)
+	assert.Equal(t, "410 Gone (attempt 1)", letters[0].Reason)
+	o, err := rules.DecodeOutcome(letters[0].Data)
+	require.NoError(t, err)
+	assert.Equal(t, "too-hot", o.Rule)
+}
+
+func TestRuleFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.json", "b/interaction.json", "b/tests.json", ".hidden/interaction.json", "c/d/interaction.json", "notes.txt"} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(overheating), 0o600))
+	}
+	files, err := engine.RuleFiles(dir)
+	require.NoError(t, err)
+	assert.Equal(t, []string{filepath.Join(dir, "a.json"), filepath.Join(dir, "b/interaction.json"), filepath.Join(dir, "c/d/interaction.json")}, files)
+	files, err = engine.RuleFiles(filepath.Join(dir, "b"))
+	require.NoError(t, err)
+	assert.Equal(t, []string{filepath.Join(dir, "b/interaction.json")}, files)
+	_, err = engine.LoadRules(dir)
+	require.ErrorContains(t, err, `b/interaction.json: id "overheating" is that of `+filepath.Join(dir, "a.json")+` too; want an id of its own`)
+}

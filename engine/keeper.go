@@ -1,0 +1,357 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tocsin.internal/rules"
+	"tocsin.internal/twins"
+)
+
+// settle is how long the keeper waits for more changes before it looks which
+// output twins they ask for: a thing is described in several steps.
+const settle = 200 * time.Millisecond
+
+// PutTwin makes or changes a twin. When it returns, the twin is stored and the
+// stream knows it: samples that are stored later are judged with it.
+func (e *Engine) PutTwin(ctx context.Context, t twins.Twin) error {
+	if err := e.awaitReady(ctx); err != nil {
+		return err
+	}
+	e.change.Lock()
+	defer e.change.Unlock()
+	return e.putTwin(ctx, t)
+}
+
+func (e *Engine) putTwin(ctx context.Context, t twins.Twin) error {
+	e.mu.RLock()
+	old, had := e.twins.Get(t.ID)
+	same := had && old.Equal(&t)
+	e.mu.RUnlock()
+	if same {
+		return nil
+	}
+	if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.PutTwin(ctx, t.ID, t.AppendJSON(nil)) }); err != nil {
+		return err
+	}
+	before := e.wanted()
+	e.mu.Lock()
+	e.twins.Put(t)
+	kept, _ := e.twins.Get(t.ID)
+	e.mu.Unlock()
+	if err := e.send(ctx, placed{e.bus.Partition(t.ID), putTwin(kept)}); err != nil {
+		return err
+	}
+	e.lookAt(t.ID)
+	if e.readRuleTwin(kept) {
+		return e.publishRules(ctx, before)
+	}
+	return nil
+}
+
+// DeleteTwin forgets a twin. Its open alerts end, and so do the interactions
+// and output twins that came of it. It is not an error when there is none.
+func (e *Engine) DeleteTwin(ctx context.Context, id string) error {
+	if err := e.awaitReady(ctx); err != nil {
+		return err
+	}
+	e.change.Lock()
+	defer e.change.Unlock()
+	return e.deleteTwin(ctx, id)
+}
+
+func (e *Engine) deleteTwin(ctx context.Context, id string) error {
+	e.mu.RLock()
+	_, had := e.twins.Get(id)
+	e.mu.RUnlock()
+	if !had {
+		return nil
+	}
+	if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.DeleteTwin(ctx, id) }); err != nil {
+		return err
+	}
+	before := e.wanted()
+	e.mu.Lock()
+	e.twins.Delete(id)
+	_, owned := e.owned[id]
+	delete(e.owned, id)
+	delete(e.failed, id)
+	delete(e.orphan, id)
+	e.mu.Unlock()
+	if err := e.send(ctx, placed{e.bus.Partition(id), control{Op: opTwinDelete, ID: id}}); err != nil {
+		return err
+	}
+	e.lookAt(id)
+	if owned {
+		return e.publishRules(ctx, before)
+	}
+	return nil
+}
+
+// Twin gives a twin; the caller must not change it.
+func (e *Engine) Twin(id string) (*twins.Twin, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.twins.Get(id)
+}
+
+// Search gives the twins that a query finds; the caller must not change them.
+func (e *Engine) Search(q twins.Query) []*twins.Twin {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.twins.Search(q)
+}
+
+func (e *Engine) awaitReady(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the engine to catch up: %w", ctx.Err())
+	}
+}
+
+// caughtUp is the worker's word that the partitions are what the stream says.
+// The worker is inside this call, so the partitions do not change meanwhile;
+// and no change is made until what differs is in the stream.
+func (e *Engine) caughtUp(parts []*partition) {
+	e.change.Lock()
+	differ := e.differences(parts)
+	e.background(func(ctx context.Context) {
+		defer e.change.Unlock()
+		for _, p := range differ {
+			if err := e.insist(ctx, func(ctx context.Context) error {
+				_, err := e.bus.PutControl(ctx, p.partition, p.control.encode())
+				return err
+			}); err != nil {
+				return
+			}
+		}
+		close(e.ready)
+		e.lookAtAll()
+		e.log.Info().Int("interactions", len(e.wanted())).Int("twins", e.Stats().Twins).Uint64("judged", e.stats.judged.Load()).Msg("ready")
+	})
+}
+
+// adopt takes note of a twin that the policy has created in the stream; the
+// keeper registers it. When it cannot keep up, the next start finds the twin.
+func (e *Engine) adopt(id string) {
+	select {
+	case e.strangers <- id:
+	default:
+	}
+}
+
+// made says whether the twin is one that the policy creates.
+func (e *Engine) made(m *member) bool {
+	if e.unknown.Policy != Create {
+		return false
+	}
+	t := twins.FromModel(e.unknown.Model, m.twin.ID, m.twin.ID)
+	return t.Equal(m.twin)
+}
+
+func (e *Engine) lookAt(id string) {
+	e.mu.Lock()
+	e.pending[id] = true
+	e.mu.Unlock()
+	e.nudge()
+}
+
+func (e *Engine) lookAtAll() {
+	e.mu.Lock()
+	e.all = true
+	e.mu.Unlock()
+	e.nudge()
+}
+
+func (e *Engine) nudge() {
+	select {
+	case e.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// keep keeps the output twins what the interactions and their sources ask for.
+func (e *Engine) keep(ctx context.Context) error {
+	if e.awaitReady(ctx) != nil {
+		return nil
+	}
+	var due <-chan time.Time
+	for {
+		refresh := time.NewTimer(e.refresh())
+		select {
+		case <-ctx.Done():
+			refresh.Stop()
+			return nil
+		case id := <-e.strangers:
+			e.logTrouble(ctx, e.PutTwin(ctx, twins.FromModel(e.unknown.Model, id, id)))
+		case <-e.dirty:
+			if due == nil {
+				due = time.After(settle)
+			}
+		case <-due:
+			due = nil
+			e.logTrouble(ctx, e.reconcile(ctx))
+		case <-refresh.C:
+			e.lookAtAll()
+		}
+		refresh.Stop()
+	}
+}
+
+func (e *Engine) logTrouble(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		e.trouble(err)
+	}
+}
+
+// refresh is the shortest period in which a source or an unmatched output twin
+// asks to be looked at again.
+func (e *Engine) refresh() time.Duration {
+	d := rules.DefaultRefresh
+	for _, p := range e.wanted() {
+		for _, s := range p.Sources() {
+			d = min(d, s.Refresh)
+			if s.Cleanup > 0 {
+				e.mu.RLock()
+				if len(e.orphan) > 0 {
+					d = min(d, max(s.Cleanup/4, time.Second))
+				}
+				e.mu.RUnlock()
+			}
+		}
+	}
+	return d
+}
+
+// reconcile makes, changes and deletes output twins.
+func (e *Engine) reconcile(ctx context.Context) error {
+	e.change.Lock()
+	defer e.change.Unlock()
+	e.mu.Lock()
+	all, ids := e.all, e.pending
+	e.all, e.pending = false, map[string]bool{}
+	e.mu.Unlock()
+	if all {
+		ids = e.everyTwin()
+	}
+	wanted := e.wanted()
+	for id := range ids {
+		for _, p := range wanted {
+			if err := e.reconcileTwin(ctx, p, id); err != nil {
+				return err
+			}
+		}
+	}
+	return e.tidy(ctx, wanted)
+}
+
+func (e *Engine) everyTwin() map[string]bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	ids := make(map[string]bool, e.twins.Len())
+	for t := range e.twins.All() {
+		ids[t.ID] = true
+	}
+	return ids
+}
+
+// reconcileTwin sees to the output twin that program p makes of a twin. When p
+// follows an output twin, the outputs have to become samples first.
+func (e *Engine) reconcileTwin(ctx context.Context, p *rules.Program, id string) error {
+	e.mu.RLock()
+	source, ok := e.twins.Get(id)
+	e.mu.RUnlock()
+	outputID := twins.OutputID(p.ID(), id)
+	if !ok || !p.Enabled() || twins.Maker(source) == p.ID() || !follows(p, source) {
+		if p.Enabled() {
+			e.orphaned(outputID)
+		}
+		return nil
+	}
+	e.mu.Lock()
+	delete(e.orphan, outputID)
+	spec := e.outputSpec(p)
+	e.mu.Unlock()
+	if twins.Maker(source) != "" && !e.chained {
+		if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.Chain(ctx, true) }); err != nil {
+			return err
+		}
+		e.chained = true
+	}
+	if len(spec.Feeds) == 0 {
+		return nil // alerts only
+	}
+	return e.putTwin(ctx, twins.Output(spec, source))
+}
+
+// follows says whether a source of p takes the twin and one of its feeds.
+func follows(p *rules.Program, t *twins.Twin) bool {
+	for _, s := range p.Sources() {
+		if !twins.Match(&s.Filter, t) {
+			continue
+		}
+		for _, f := range s.Feeds {
+			if _, ok := t.Feed(f.ID); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (e *Engine) outputSpec(p *rules.Program) twins.OutputSpec {
+	spec := twins.OutputSpec{Interaction: p.ID(), Label: p.Label(), Feeds: p.Feeds()}
+	if o, ok := e.owned[p.ID()]; ok && e.files[p.ID()] == nil {
+		spec.Visibility, spec.Properties = o.twin.Visibility, o.twin.Properties
+	}
+	return spec
+}
+
+// orphaned notes since when an output twin has had no source.
+func (e *Engine) orphaned(outputID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.twins.Get(outputID); ok && e.orphan[outputID].IsZero() {
+		e.orphan[outputID] = time.Now()
+	}
+}
+
+// tidy deletes the output twins whose interaction is gone, and those that have
+// been without a source for longer than their interaction's cleanupRateS.
+func (e *Engine) tidy(ctx context.Context, wanted map[string]*rules.Program) error {
+	now := time.Now()
+	var gone []string
+	e.mu.RLock()
+	for t := range e.twins.All() {
+		maker := twins.Maker(t)
+		if maker == "" {
+			continue
+		}
+		p := wanted[maker]
+		since, orphan := e.orphan[t.ID]
+		if p == nil || orphan && cleanup(p) > 0 && now.Sub(since) >= cleanup(p) {
+			gone = append(gone, t.ID)
+		}
+	}
+	e.mu.RUnlock()
+	for _, id := range gone {
+		if err := e.deleteTwin(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cleanup is the longest cleanupRateS of a program's sources; 0 = never.
+func cleanup(p *rules.Program) (d time.Duration) {
+	for _, s := range p.Sources() {
+		if s.Cleanup == 0 {
+			return 0
+		}
+		d = max(d, s.Cleanup)
+	}
+	return d
+}

@@ -1,0 +1,385 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin.internal/rules"
+	"tocsin.internal/twins"
+)
+
+// MaxHops is how many interactions may make a sample one after the other. A
+// sample that more have made is a loop, and becomes a dead letter.
+const MaxHops = 8
+
+// The reasons of dead letters that are found where samples are judged; those of
+// unreadable data are rules.DataError's.
+const (
+	reasonUnknownTwin = "unknown twin"
+	reasonUnknownFeed = "unknown feed"
+	reasonTooLarge    = "too large"
+	reasonLoop        = "loop: made by more than 8 interactions"
+)
+
+// partition is the unit of judging: the twins whose samples come in one order,
+// the rulebook as of that place in the order, and what the rules remember. It
+// is a pure state machine over the messages of its partition; whoever feeds it
+// the same messages gets the same outcomes. See docs/adr/0001.
+type partition struct {
+	compiler *compiler
+	programs []*running // by id
+	twins    map[string]*member
+	unknown  Unknown
+	maxBytes int    // of a sample
+	seq      uint64 // the snapshot's it was loaded from: it has all messages up to it
+
+	offline  bool         // outcomes name the source twin, and nothing is kept for later
+	everyone bool         // every twin matches every source, described or not
+	created  func(string) // told of a twin that the policy has created
+}
+
+// running is a program and what is counted of it here.
+type running struct {
+	*rules.Program
+	counters *rules.Counters
+}
+
+// member is a twin of the partition.
+type member struct {
+	twin     *twins.Twin
+	maker    string // the interaction whose output twin it is, or ""
+	bindings []*binding
+	feeds    map[string]*memberFeed
+}
+
+// memberFeed is a feed of a member: its last sample, and who reads it.
+type memberFeed struct {
+	last     lastSample
+	bindings []*binding
+}
+
+// lastSample is kept for the programs that a twin comes to match later.
+type lastSample struct {
+	at   time.Time
+	seq  uint64
+	hops uint8
+	data []byte
+}
+
+// binding is a program that a twin matches, with what it remembers of the twin.
+type binding struct {
+	program *running
+	state   *rules.State
+	output  string // the output twin's id
+}
+
+func newPartition(c *compiler, maxBytes int) *partition {
+	return &partition{compiler: c, twins: map[string]*member{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes}
+}
+
+// judge appends what the rules decide about a sample. The error is a
+// *rules.DataError, the reason why the sample is a dead letter.
+func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome, error) {
+	if len(s.Data) > p.maxBytes {
+		return out, &rules.DataError{Reason: reasonTooLarge, Err: fmt.Errorf("%d bytes; want at most %d", len(s.Data), p.maxBytes)}
+	}
+	if s.Hops > MaxHops {
+		return out, &rules.DataError{Reason: reasonLoop}
+	}
+	m := p.twins[s.Twin]
+	if m == nil {
+		if m = p.stranger(s); m == nil {
+			return out, &rules.DataError{Reason: reasonUnknownTwin, Err: fmt.Errorf("%q", s.Twin)}
+		}
+	}
+	f := m.feeds[s.Feed]
+	if f == nil {
+		if !p.everyone {
+			return out, &rules.DataError{Reason: reasonUnknownFeed, Err: fmt.Errorf("%q of twin %q", s.Feed, s.Twin)}
+		}
+		f = p.newFeed(m, s.Feed)
+	}
+	if err := s.Read(); err != nil {
+		return out, err
+	}
+	for _, b := range f.bindings {
+		out = b.judge(s, out, p.offline)
+	}
+	if !p.offline && !s.At.Before(f.last.at) {
+		f.last.at, f.last.seq, f.last.hops = s.At, s.Seq, s.Hops
+		f.last.data = append(f.last.data[:0], s.Data...)
+	}
+	return out, nil
+}
+
+func (b *binding) judge(s *rules.Sample, out []rules.Outcome, offline bool) []rules.Outcome {
+	before := len(out)
+	out = b.program.Eval(s, b.state, out)
+	if offline {
+		return out
+	}
+	for i := before; i < len(out); i++ {
+		if out[i].Kind == rules.Output {
+			out[i].Twin = b.output
+		}
+	}
+	return out
+}
+
+// stranger is what the policy makes of a twin that nobody has described.
+func (p *partition) stranger(s *rules.Sample) *member {
+	switch {
+	case p.everyone:
+		return p.put(&twins.Twin{ID: s.Twin}, s.At, nil)
+	case p.unknown.Policy == Create:
+		t := twins.FromModel(p.unknown.Model, s.Twin, s.Twin)
+		m := p.put(&t, s.At, nil)
+		if p.created != nil {
+			p.created(s.Twin)
+		}
+		return m
+	}
+	return nil
+}
+
+// newFeed adds a feed that nobody has described.
+func (p *partition) newFeed(m *member, id string) *memberFeed {
+	f := &memberFeed{}
+	m.feeds[id] = f
+	m.twin.Feeds = append(m.twin.Feeds, rules.Feed{ID: id})
+	p.rebind(m, time.Time{}, nil)
+	return f
+}
+
+// event is the place in the stream from which a control message acts.
+type event struct {
+	seq uint64
+	at  time.Time
+}
+
+// apply carries out a control message and appends what it ends or begins. An
+// error leaves the partition as it was.
+func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Outcome, error) {
+	var c control
+	if err := json.Unmarshal(text, &c); err != nil {
+		return out, fmt.Errorf("control message: %w", err)
+	}
+	before := len(out)
+	switch c.Op {
+	case opInteractionPut:
+		program, err := p.compiler.compile(c.Text)
+		if err != nil {
+			return out, err
+		}
+		p.putProgram(program, e.at, &out)
+	case opInteractionDelete:
+		p.deleteProgram(c.ID, e.at, &out)
+	case opTwinPut:
+		t, err := decodeTwin(c.Twin)
+		if err != nil {
+			return out, err
+		}
+		p.put(t, e.at, &out)
+	case opTwinDelete:
+		p.deleteTwin(c.ID, e.at, &out)
+	case opUnknown:
+		u, err := c.unknown()
+		if err != nil {
+			return out, err
+		}
+		p.unknown = u
+	default:
+		return out, fmt.Errorf("control message: unknown op %q", c.Op)
+	}
+	for i := before; i < len(out); i++ {
+		if out[i].Seq == 0 { // an ending has no sample as its cause
+			out[i].Seq = e.seq
+		}
+	}
+	return out, nil
+}
+
+// ids gives the twins in an order that hangs on nothing but their names, so
+// that the outcomes of one control message have the same order again.
+func (p *partition) ids() []string { return slices.Sorted(maps.Keys(p.twins)) }
+
+func (p *partition) find(id string) (int, bool) {
+	return slices.BinarySearchFunc(p.programs, id, func(r *running, id string) int { return strings.Compare(r.ID(), id) })
+}
+
+func (p *partition) putProgram(program *rules.Program, now time.Time, out *[]rules.Outcome) {
+	next := &running{program, program.NewCounters()}
+	i, found := p.find(program.ID())
+	if found {
+		if p.programs[i].Hash() == program.Hash() {
+			return
+		}
+		p.programs[i] = next
+	} else {
+		p.programs = slices.Insert(p.programs, i, next)
+	}
+	for _, id := range p.ids() {
+		p.rebind(p.twins[id], now, out)
+	}
+}
+
+func (p *partition) deleteProgram(id string, now time.Time, out *[]rules.Outcome) {
+	i, found := p.find(id)
+	if !found {
+		return
+	}
+	p.programs = slices.Delete(p.programs, i, i+1)
+	for _, id := range p.ids() {
+		p.rebind(p.twins[id], now, out)
+	}
+}
+
+func (p *partition) put(t *twins.Twin, now time.Time, out *[]rules.Outcome) *member {
+	m := p.twins[t.ID]
+	if m == nil {
+		m = &member{feeds: map[string]*memberFeed{}}
+		p.twins[t.ID] = m
+	}
+	m.twin, m.maker = t, twins.Maker(t)
+	was := m.feeds
+	m.feeds = make(map[string]*memberFeed, len(t.Feeds))
+	for _, f := range t.Feeds {
+		if m.feeds[f.ID] = was[f.ID]; was[f.ID] == nil {
+			m.feeds[f.ID] = &memberFeed{}
+		}
+	}
+	p.rebind(m, now, out)
+	return m
+}
+
+func (p *partition) deleteTwin(id string, now time.Time, out *[]rules.Outcome) {
+	m := p.twins[id]
+	if m == nil {
+		return
+	}
+	for _, b := range m.bindings {
+		*out = b.program.Close(now, id, b.state, rules.ReasonTwinRemoved, *out)
+	}
+	delete(p.twins, id)
+}
+
+// rebind finds the programs that a twin matches now. What it matched before
+// goes on where it was; what it matches no longer ends its alerts; to what it
+// matches newly its last samples are shown once (out = nil: not at all).
+func (p *partition) rebind(m *member, now time.Time, out *[]rules.Outcome) {
+	if out == nil {
+		out = new([]rules.Outcome)
+	}
+	var next, fresh []*binding
+	for _, program := range p.programs {
+		set := p.match(program.Program, m)
+		i := slices.IndexFunc(m.bindings, func(b *binding) bool { return b.program.ID() == program.ID() })
+		switch {
+		case i < 0 && set != 0:
+			b := &binding{program, program.NewState(set, program.counters), twins.OutputID(program.ID(), m.twin.ID)}
+			next, fresh = append(next, b), append(fresh, b)
+		case i >= 0 && set != 0 && m.bindings[i].program == program:
+			*out = program.Bind(set, now, m.twin.ID, m.bindings[i].state, *out)
+			next = append(next, m.bindings[i])
+		case i >= 0 && set != 0:
+			b := m.bindings[i]
+			b.state, *out = program.Adopt(b.program.Program, b.state, set, program.counters, now, m.twin.ID, *out)
+			b.program = program
+			next = append(next, b)
+		}
+	}
+	for _, b := range m.bindings {
+		if !slices.Contains(next, b) {
+			*out = b.program.Close(now, m.twin.ID, b.state, p.parting(b), *out)
+		}
+	}
+	m.bindings = next
+	m.index()
+	p.showLast(m, fresh, out)
+}
+
+func (p *partition) parting(b *binding) string {
+	if _, found := p.find(b.program.ID()); found {
+		return rules.ReasonTwinRemoved
+	}
+	return rules.ReasonRuleDeleted
+}
+
+// match says which of a program's sources take the twin. An output twin is
+// never a source of its own interaction.
+func (p *partition) match(program *rules.Program, m *member) (set rules.SourceSet) {
+	if m.maker == program.ID() {
+		return 0
+	}
+	for i, s := range program.Sources() {
+		if p.everyone || twins.Match(&s.Filter, m.twin) {
+			set |= 1 << i
+		}
+	}
+	return set
+}
+
+// index notes for each feed which bindings read it.
+func (m *member) index() {
+	for id, f := range m.feeds {
+		f.bindings = f.bindings[:0]
+		for _, b := range m.bindings {
+			if b.program.Takes(id) {
+				f.bindings = append(f.bindings, b)
+			}
+		}
+	}
+}
+
+// showLast judges a twin's last samples for the programs that it has just come
+// to match: a thing that shares once a day need not wait for tomorrow.
+func (p *partition) showLast(m *member, fresh []*binding, out *[]rules.Outcome) {
+	if len(fresh) == 0 {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.feeds)) {
+		l := &m.feeds[id].last
+		if l.seq == 0 {
+			continue
+		}
+		for _, b := range fresh {
+			if b.program.Takes(id) {
+				s := rules.Sample{Twin: m.twin.ID, Feed: id, At: l.at, Seq: l.seq, Hops: l.hops, Data: l.data}
+				*out = b.judge(&s, *out, p.offline)
+			}
+		}
+	}
+}
+
+// compiler keeps the programs of the documents that it has compiled, because
+// every partition gets the same document.
+type compiler struct{ known map[string]*rules.Program }
+
+func newCompiler() *compiler { return &compiler{known: map[string]*rules.Program{}} }
+
+func (c *compiler) compile(text []byte) (*rules.Program, error) {
+	if p := c.known[string(text)]; p != nil {
+		return p, nil
+	}
+	p, err := rules.Load("interaction", text)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.known) > 10_000 {
+		clear(c.known)
+	}
+	c.known[string(text)] = p
+	return p, nil
+}
+
+func dataReason(err error) string {
+	if e, ok := errors.AsType[*rules.DataError](err); ok {
+		return e.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,304 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules"
+	"tocsin.internal/twins"
+)
+
+// LoadRules reads and compiles the interactions of a file or a folder: in a
+// folder every *.json, and interaction.json in each folder below. A folder that
+// has an interaction.json of its own holds just that. The error has every
+// problem of every file; two files with one id are one.
+func LoadRules(path string) (map[string]*rules.Program, error) {
+	files, err := RuleFiles(path)
+	if err != nil {
+		return nil, err
+	}
+	programs := map[string]*rules.Program{}
+	where := map[string]string{}
+	var errs []error
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p, err := rules.Load(file, text)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if first := where[p.ID()]; first != "" {
+			errs = append(errs, fmt.Errorf("%s: id %q is that of %s too; want an id of its own", file, p.ID(), first))
+			continue
+		}
+		where[p.ID()] = file
+		programs[p.ID()] = p
+	}
+	if err := strictjson.Join(errs...); err != nil {
+		return nil, err
+	}
+	return programs, nil
+}
+
+// RuleFiles are the files that LoadRules reads, in order.
+func RuleFiles(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	const name = "interaction.json"
+	if own := filepath.Join(path, name); isFile(own) {
+		return []string{own}, nil
+	}
+	var files []string
+	err = filepath.WalkDir(path, func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && file != path && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case d.IsDir() || strings.HasPrefix(d.Name(), "."):
+			return nil
+		case d.Name() == name, filepath.Dir(file) == filepath.Clean(path) && filepath.Ext(file) == ".json":
+			files = append(files, file)
+		}
+		return nil
+	})
+	return files, err
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+// loadRules reads RulesPath for the first time.
+func (e *Engine) loadRules() error {
+	if e.config.RulesPath == "" {
+		return nil
+	}
+	programs, err := LoadRules(e.config.RulesPath)
+	if err != nil {
+		return err
+	}
+	e.files = programs
+	e.logWarnings(programs)
+	return nil
+}
+
+func (e *Engine) logWarnings(programs map[string]*rules.Program) {
+	for _, id := range slices.Sorted(maps.Keys(programs)) {
+		for _, w := range programs[id].Warnings() {
+			e.log.Warn().Str("interaction", id).Msg(w.Error())
+		}
+	}
+}
+
+// keepLastGood lets an engine whose rule files are broken go on with what the
+// stream has: a bad edit that was refused while it ran must not keep it from
+// starting again. An engine that has nothing yet says what is wrong.
+func (e *Engine) keepLastGood(parts []*partition, why error) error {
+	for _, r := range parts[0].programs {
+		if _, owned := e.owned[r.ID()]; !owned {
+			e.files[r.ID()] = r.Program
+		}
+	}
+	if len(e.files) == 0 {
+		return fmt.Errorf("%w: %w", ErrConfig, why)
+	}
+	e.log.Error().Err(why).Int("interactions", len(e.files)).Msg("rules refused; the last good ones keep running")
+	return nil
+}
+
+// wanted are the interactions that should run: those of files and of twins. A
+// file wins, because an operator put it there.
+func (e *Engine) wanted() map[string]*rules.Program {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	out := make(map[string]*rules.Program, len(e.files)+len(e.owned))
+	for id, o := range e.owned {
+		out[id] = o.program
+	}
+	maps.Copy(out, e.files)
+	return out
+}
+
+// Reload reads RulesPath again. An error in any file leaves everything as it
+// is; otherwise what changed takes effect between two samples.
+func (e *Engine) Reload(ctx context.Context) error {
+	programs, err := LoadRules(e.config.RulesPath)
+	if err != nil {
+		return err
+	}
+	e.change.Lock()
+	defer e.change.Unlock()
+	before := e.wanted()
+	e.mu.Lock()
+	e.files = programs
+	e.mu.Unlock()
+	e.logWarnings(programs)
+	return e.publishRules(ctx, before)
+}
+
+// publishRules tells every partition how the wanted interactions differ from before.
+func (e *Engine) publishRules(ctx context.Context, before map[string]*rules.Program) error {
+	after := e.wanted()
+	var changes []control
+	for _, id := range slices.Sorted(maps.Keys(after)) {
+		p := after[id]
+		if was := before[id]; was != nil && was.Hash() == p.Hash() {
+			continue
+		}
+		if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.PutRule(ctx, id, p.Text()) }); err != nil {
+			return err
+		}
+		changes = append(changes, putInteraction(p))
+		e.log.Info().Str("interaction", id).Str("revision", p.Hash()).Bool("enabled", p.Enabled()).Strs("rules", p.Rules()).Msg("interaction runs")
+	}
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		if after[id] != nil {
+			continue
+		}
+		if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.DeleteRule(ctx, id) }); err != nil {
+			return err
+		}
+		changes = append(changes, control{Op: opInteractionDelete, ID: id})
+		e.log.Info().Str("interaction", id).Msg("interaction removed")
+	}
+	for _, c := range changes {
+		for p := range e.bus.Partitions() {
+			if err := e.send(ctx, placed{p, c}); err != nil {
+				return err
+			}
+		}
+	}
+	if len(changes) > 0 {
+		e.lookAtAll()
+	}
+	return nil
+}
+
+// insist tries until f succeeds or ctx ends.
+func (e *Engine) insist(ctx context.Context, f func(context.Context) error) error {
+	return retry(ctx, f, e.trouble)
+}
+
+// send puts a control message into the stream. Before the partitions have
+// caught up it does nothing: what differs then is found when they have.
+func (e *Engine) send(ctx context.Context, p placed) error {
+	select {
+	case <-e.ready:
+	default:
+		return nil
+	}
+	return e.insist(ctx, func(ctx context.Context) error {
+		_, err := e.bus.PutControl(ctx, p.partition, p.control.encode())
+		return err
+	})
+}
+
+// readRuleTwin takes note of the interaction that a twin carries. A bad one is
+// refused, and the last good one goes on.
+func (e *Engine) readRuleTwin(t *twins.Twin) (changed bool) {
+	config, ok := twins.Interaction(t)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !ok {
+		_, had := e.owned[t.ID]
+		delete(e.owned, t.ID)
+		delete(e.failed, t.ID)
+		return had
+	}
+	in, err := rules.DecodeConfig(t.ID, t.Label(), t.Feeds, "interactionConfig of "+t.ID, []byte(config))
+	var p *rules.Program
+	if err == nil {
+		p, err = rules.Compile(in)
+	}
+	if err != nil {
+		e.failed[t.ID] = err
+		e.log.Error().Str("interaction", t.ID).Err(err).Msg("interaction refused; the last good one keeps running")
+		return false
+	}
+	delete(e.failed, t.ID)
+	was, had := e.owned[t.ID]
+	e.owned[t.ID] = ruleTwin{p, t}
+	return !had || was.program.Hash() != p.Hash()
+}
+
+// debounce is how long the watcher waits for an editor to be done.
+const debounce = 200 * time.Millisecond
+
+// watchRules reads the rules again whenever a file of theirs changes.
+func (e *Engine) watchRules(ctx context.Context) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watching %s: %w", e.config.RulesPath, err)
+	}
+	defer w.Close() //nolint:errcheck // there is nothing to save
+	if err := e.watchFolders(w); err != nil {
+		return err
+	}
+	var due <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case event := <-w.Events:
+			if event.Op != fsnotify.Chmod {
+				due = time.After(debounce)
+			}
+		case err := <-w.Errors:
+			e.trouble(fmt.Errorf("watching %s: %w", e.config.RulesPath, err))
+		case <-due:
+			due = nil
+			if err := e.watchFolders(w); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				e.trouble(err)
+			}
+			e.reloadAndSay(ctx)
+		}
+	}
+}
+
+// reloadAndSay reports how a reload went; it never ends the engine.
+func (e *Engine) reloadAndSay(ctx context.Context) {
+	if err := e.Reload(ctx); err != nil && ctx.Err() == nil {
+		e.log.Error().Err(err).Msg("rules refused; the last good ones keep running")
+	}
+}
+
+// watchFolders watches the folders rather than the files, because editors
+// replace files.
+func (e *Engine) watchFolders(w *fsnotify.Watcher) error {
+	path := e.config.RulesPath
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("watching: %w", err)
+	}
+	if !info.IsDir() {
+		return w.Add(filepath.Dir(path))
+	}
+	return filepath.WalkDir(path, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return w.Add(dir)
+	})
+}

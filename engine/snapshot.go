@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"tocsin.internal/rules"
+)
+
+// snapshotVersion changes with every change of the form below.
+const snapshotVersion = 1
+
+// snapshot is a partition as of a place in the stream: what it knows, what its
+// rules remember, and the last samples. It stands for all messages up to Seq.
+type snapshot struct {
+	Version      int               `json:"version"`
+	Seq          uint64            `json:"seq"`
+	Unknown      control           `json:"unknown"`
+	Interactions []json.RawMessage `json:"interactions"`
+	Twins        []snapshotTwin    `json:"twins"`
+}
+
+type snapshotTwin struct {
+	Twin   json.RawMessage            `json:"twin"`
+	States map[string]json.RawMessage `json:"states,omitempty"` // by interaction
+	Last   map[string]snapshotSample  `json:"last,omitempty"`   // by feed
+}
+
+type snapshotSample struct {
+	At   time.Time       `json:"at"`
+	Seq  uint64          `json:"seq"`
+	Hops uint8           `json:"hops,omitempty"`
+	Data json.RawMessage `json:"data"`
+}
+
+// save gives the partition as of seq.
+func (p *partition) save(seq uint64) ([]byte, error) {
+	s := snapshot{Version: snapshotVersion, Seq: seq, Unknown: p.unknown.control()}
+	for _, program := range p.programs {
+		s.Interactions = append(s.Interactions, program.Text())
+	}
+	for _, id := range p.ids() {
+		s.Twins = append(s.Twins, p.twins[id].save())
+	}
+	return json.Marshal(s)
+}
+
+func (m *member) save() snapshotTwin {
+	t := snapshotTwin{Twin: m.twin.AppendJSON(nil)}
+	for _, b := range m.bindings {
+		if b.state.Empty() {
+			continue
+		}
+		if t.States == nil {
+			t.States = map[string]json.RawMessage{}
+		}
+		t.States[b.program.ID()] = b.state.Append(nil)
+	}
+	for id, f := range m.feeds {
+		if f.last.seq == 0 {
+			continue
+		}
+		if t.Last == nil {
+			t.Last = map[string]snapshotSample{}
+		}
+		t.Last[id] = snapshotSample{f.last.at, f.last.seq, f.last.hops, f.last.data}
+	}
+	return t
+}
+
+// load makes the partition what it was, and gives the sequence that it stands for.
+func (p *partition) load(text []byte) (uint64, error) {
+	var s snapshot
+	if err := json.Unmarshal(text, &s); err != nil {
+		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	if s.Version != snapshotVersion {
+		return 0, fmt.Errorf("snapshot of version %d; this engine reads version %d", s.Version, snapshotVersion)
+	}
+	var err error
+	if p.unknown, err = s.Unknown.unknown(); err != nil {
+		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	var none []rules.Outcome
+	for _, text := range s.Interactions {
+		program, err := p.compiler.compile(text)
+		if err != nil {
+			return 0, fmt.Errorf("snapshot: %w", err)
+		}
+		p.putProgram(program, time.Time{}, &none)
+	}
+	for _, t := range s.Twins {
+		if err := p.loadTwin(t); err != nil {
+			return 0, fmt.Errorf("snapshot: %w", err)
+		}
+	}
+	p.seq = s.Seq
+	return s.Seq, nil
+}
+
+func (p *partition) loadTwin(s snapshotTwin) error {
+	t, err := decodeTwin(s.Twin)
+	if err != nil {
+		return err
+	}
+	m := p.put(t, time.Time{}, nil)
+	for _, b := range m.bindings {
+		text := s.States[b.program.ID()]
+		if text == nil {
+			continue
+		}
+		state, err := b.program.LoadState(text, b.program.counters)
+		if err != nil {
+			return fmt.Errorf("twin %q: %w", t.ID, err)
+		}
+		b.state = state
+	}
+	for id, l := range s.Last {
+		if f := m.feeds[id]; f != nil {
+			f.last = lastSample{l.At, l.Seq, l.Hops, l.Data}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin.internal/rules/logic"
+)
+
+// alertRule fires once when its conditions become true for a twin and resolves
+// once when they become false. Unknown changes nothing, and so does a sample
+// that is late.
+type alertRule struct {
+	*rule
+	slot     int // in State.episodes
+	severity string
+	labels   map[string]string
+	summary  summary
+	fields   []field // what goes out as data
+}
+
+func (c *compiler) alert(spec *RuleSpec, r *rule) {
+	if spec.Alert.Severity == "" {
+		c.missing(spec.raw, "severity")
+	}
+	a := &alertRule{rule: r, slot: len(c.p.alerts), severity: spec.Alert.Severity, labels: spec.Alert.Labels, fields: r.included}
+	a.summary = c.summary(spec, r)
+	if len(a.fields) == 0 {
+		a.fields = readFields(r.conditions)
+	}
+	pl := c.planOf(r)
+	pl.steps = append(pl.steps, a)
+	c.p.alerts = append(c.p.alerts, a)
+	c.p.alertNamed[a.name] = a
+}
+
+func (c *compiler) summary(spec *RuleSpec, r *rule) summary {
+	if spec.Alert.Summary == "" {
+		return summary{{text: r.name + " on "}, {path: []string{"twin"}}}
+	}
+	place := at(spec.raw, "summary")
+	s, err := parseSummary(spec.Alert.Summary)
+	if err != nil {
+		c.errorf(place, "%v", err)
+	}
+	if r.source < 0 {
+		return s
+	}
+	feed := c.in.Sources[r.source].feed(r.feed)
+	for _, seg := range s {
+		if seg.path != nil && !seg.isTwin() && !feed.covers(seg.path...) {
+			field := strings.Join(seg.path, ".")
+			c.warnf(place, "field %q is not among the fieldIds of feed %q%s", field, feed.ID, nearest(field, feed.FieldIDs))
+		}
+	}
+	return s
+}
+
+// readFields are the top-level fields that the conditions read, in first-seen order.
+func readFields(conditions []*logic.Expr) []field {
+	var read []field
+	for _, expr := range conditions {
+		for _, v := range expr.Vars() {
+			if f := newField(v.Parts[0]); !slices.Contains(read, f) {
+				read = append(read, f)
+			}
+		}
+	}
+	return read
+}
+
+func (a *alertRule) judge(p *Program, s *Sample, st *State, t turn, out []Outcome) []Outcome {
+	if !t.live.Has(a.source) {
+		return out
+	}
+	f := &st.counters.Rules[a.index]
+	f.Received++
+	if t.late {
+		f.Late++
+		return out
+	}
+	e := &st.episodes[a.slot]
+	switch v := a.decide(s, f); {
+	case v == logic.True && !e.firing():
+		f.Raised++
+		*e = episode{id: a.episodeID(p, s), starts: s.At, summary: a.summary.of(s)}
+		out = append(out, a.outcome(p, s.Twin, s.At, e, ReasonCondition))
+	case v == logic.False && e.firing():
+		f.Resolved++
+		out = append(out, a.resolved(p, s.Twin, s.At, e, ReasonCondition))
+	default:
+		return out
+	}
+	o := &out[len(out)-1]
+	o.Data = appendFields(nil, a.fields, s)
+	o.Seq, o.Index, o.Hops = s.Seq, s.Index, s.Hops+1
+	return out
+}
+
+// end resolves the alert for another reason than its conditions.
+func (a *alertRule) end(p *Program, now time.Time, twin string, st *State, reason string, out []Outcome) []Outcome {
+	e := &st.episodes[a.slot]
+	if !e.firing() {
+		return out
+	}
+	st.counters.Rules[a.index].Resolved++
+	o := a.resolved(p, twin, now, e, reason)
+	o.Data = []byte("{}")
+	return append(out, o)
+}
+
+// resolved ends the episode, at its start if now lies before that: a device's clock may be ahead.
+func (a *alertRule) resolved(p *Program, twin string, now time.Time, e *episode, reason string) Outcome {
+	o := a.outcome(p, twin, now, e, reason)
+	o.State, o.Ends = StateResolved, now
+	if now.Before(e.starts) {
+		o.Ends = e.starts
+	}
+	*e = episode{}
+	return o
+}
+
+func (a *alertRule) outcome(p *Program, twin string, at time.Time, e *episode, reason string) Outcome {
+	return Outcome{
+		Kind: Alert, Interaction: p.in.ID, Rule: a.name, Twin: twin, At: at, Source: twin,
+		ID: e.id, State: StateFiring, Severity: a.severity, Starts: e.starts, Summary: e.summary, Labels: a.labels, Reason: reason,
+	}
+}
+
+// episodeID hangs on what the alert is about and on when it was raised, so that
+// whoever judges the sample again makes the same.
+func (a *alertRule) episodeID(p *Program, s *Sample) string {
+	b := make([]byte, 0, 256)
+	for _, part := range []string{p.in.ID, a.name, s.Twin, s.Feed} {
+		b = append(append(b, part...), '|')
+	}
+	return "al_" + digest(s.At.UTC().AppendFormat(b, time.RFC3339Nano))
+}

@@ -1,0 +1,213 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules/logic"
+)
+
+func (c *compiler) rules() {
+	if len(c.in.Rules) == 0 {
+		c.missing(c.in.raw, "rules")
+		c.warnf(at(c.in.raw, "rules"), "no rules; this interaction decides nothing")
+	}
+	for i := range c.in.Rules {
+		spec := &c.in.Rules[i]
+		switch {
+		case spec.Transformation != nil:
+			c.transformation(spec, c.rule(spec))
+		case spec.Alert != nil:
+			c.alert(spec, c.rule(spec))
+		case spec.raw.IsZero(): // else Decode has complained
+			c.errorf(strictjson.Place{}, "rule %d has no kind", i)
+		}
+	}
+}
+
+// rule compiles what all kinds have in common.
+func (c *compiler) rule(spec *RuleSpec) *rule {
+	r := &rule{name: spec.name(), index: len(c.p.rules), feed: spec.SourceFeedID}
+	c.named(spec)
+	source, feed := c.readFrom(spec)
+	r.source = source
+	c.conditions(spec, r, feed)
+	r.hash = spec.hash()
+	c.p.rules = append(c.p.rules, r)
+	return r
+}
+
+func (spec *RuleSpec) name() string {
+	if spec.ID != "" || spec.Transformation == nil {
+		return spec.ID
+	}
+	return strings.Join([]string{spec.SourceID, spec.SourceFeedID, spec.Transformation.FeedID, spec.Transformation.FieldID}, ".")
+}
+
+// hash is the same as long as the rule asks the same of the same feed.
+func (spec *RuleSpec) hash() string {
+	asked := RuleSpec{SourceID: spec.SourceID, SourceFeedID: spec.SourceFeedID, Transformation: &Transformation{}}
+	for _, condition := range spec.Conditions {
+		asked.Conditions = append(asked.Conditions, Condition{Logic: condition.Logic})
+	}
+	return fingerprint(asked.appendJSON(nil))
+}
+
+func (c *compiler) named(spec *RuleSpec) {
+	if spec.ID == "" && spec.Alert != nil {
+		c.missing(spec.raw, "id")
+	}
+	name := spec.name()
+	other, twice := c.names[name]
+	switch {
+	case name == "":
+	case !twice:
+		c.names[name] = spec
+	case spec.ID != "":
+		c.errorf(at(spec.raw, "id"), "rule %q is there twice; want each name once", name)
+	case other.ID != "" || other.SourceID != spec.SourceID || other.SourceFeedID != spec.SourceFeedID:
+		c.errorf(spec.raw.At, "another rule is called %q too; want an id for this one", name)
+	} // two that make the same field of the same feed are a matter of clashes
+}
+
+// readFrom finds the rule's source, -1 when there is none, and its feed, nil when there is none.
+func (c *compiler) readFrom(spec *RuleSpec) (int, *SourceFeed) {
+	if spec.SourceID == "" {
+		c.missing(spec.raw, "sourceId")
+	}
+	if spec.SourceFeedID == "" {
+		c.missing(spec.raw, "sourceFeedId")
+	}
+	if spec.SourceID == "" {
+		return -1, nil
+	}
+	var ids []string
+	for i := range c.in.Sources {
+		s := &c.in.Sources[i]
+		if s.ID == spec.SourceID {
+			return i, c.feedOf(spec, s)
+		}
+		ids = append(ids, s.ID)
+	}
+	c.unknown(at(spec.raw, "sourceId"), "no source "+quoted(spec.SourceID), spec.SourceID, ids)
+	return -1, nil
+}
+
+func (c *compiler) feedOf(spec *RuleSpec, s *SourceSpec) *SourceFeed {
+	if f := s.feed(spec.SourceFeedID); f != nil || spec.SourceFeedID == "" || len(s.Feeds) == 0 {
+		return f // or there is another complaint
+	}
+	var ids []string
+	for _, f := range s.Feeds {
+		ids = append(ids, f.ID)
+	}
+	c.unknown(at(spec.raw, "sourceFeedId"), "source "+quoted(s.ID)+" has no feed "+quoted(spec.SourceFeedID), spec.SourceFeedID, ids)
+	return nil
+}
+
+func (s *SourceSpec) feed(id string) *SourceFeed {
+	i := slices.IndexFunc(s.Feeds, func(f SourceFeed) bool { return f.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &s.Feeds[i]
+}
+
+// unknown complains about a reference to something that is not there. With a
+// nameless candidate, which has its own complaint, it may be that one.
+func (c *compiler) unknown(at strictjson.Place, what, written string, known []string) {
+	switch {
+	case slices.Contains(known, ""):
+	case len(known) == 0:
+		c.errorf(at, "%s; there is none", what)
+	default:
+		c.errorf(at, "%s%s", what, nearest(written, known))
+	}
+}
+
+func (c *compiler) conditions(spec *RuleSpec, r *rule, feed *SourceFeed) {
+	if len(spec.Conditions) == 0 {
+		c.missing(spec.raw, "conditions")
+		if list := spec.raw.Member("conditions"); list.Kind() == strictjson.Array {
+			c.errorf(list.At, "an empty list; want at least one condition")
+		}
+	}
+	for i := range spec.Conditions {
+		condition := &spec.Conditions[i]
+		if condition.Logic.IsZero() {
+			c.missing(condition.raw, "jsonLogic")
+			continue
+		}
+		expr, err := logic.Compile(condition.Logic)
+		if err != nil {
+			c.errs = append(c.errs, err)
+			continue
+		}
+		r.conditions = append(r.conditions, expr)
+		c.inputs(expr, feed)
+		c.included(spec, condition, r, feed)
+	}
+}
+
+// inputs checks that the feed's fieldIds cover what the expression reads.
+func (c *compiler) inputs(expr *logic.Expr, feed *SourceFeed) {
+	for _, v := range expr.Vars() {
+		if !feed.covers(v.Parts...) {
+			c.undeclared(v.Place, v.Path, feed)
+		}
+	}
+}
+
+func (c *compiler) included(spec *RuleSpec, condition *Condition, r *rule, feed *SourceFeed) {
+	for i, name := range condition.Included {
+		place := elemAt(condition.raw, "fieldsIncludedInOutput", i)
+		switch {
+		case spec.Transformation != nil && name == spec.Transformation.FieldID:
+			c.errorf(place, "%q is also the outputFieldId; want another name for one of them", name)
+		case !feed.covers(name):
+			c.undeclared(place, name, feed)
+		case !r.includes(name):
+			r.included = append(r.included, newField(name))
+		}
+	}
+}
+
+func (c *compiler) undeclared(at strictjson.Place, field string, feed *SourceFeed) {
+	c.errorf(at, "field %q is not among the fieldIds of feed %q%s", field, feed.ID, nearest(field, feed.FieldIDs))
+}
+
+// covers says whether a field, or an object that it is in, is a declared one.
+// A feed without declarations, or that there is not, covers everything.
+func (f *SourceFeed) covers(path ...string) bool {
+	if f == nil || len(f.FieldIDs) == 0 {
+		return true
+	}
+	for i := range path {
+		if slices.Contains(f.FieldIDs, strings.Join(path[:i+1], ".")) {
+			return true
+		}
+	}
+	return false
+}
+
+// planOf is the plan of the rule's feed, with the rule's source among its intakes.
+func (c *compiler) planOf(r *rule) *plan {
+	pl := c.p.plans[r.feed]
+	if pl == nil {
+		pl = &plan{slot: len(c.p.feeds)}
+		c.p.plans[r.feed] = pl
+		c.p.feeds = append(c.p.feeds, r.feed)
+	}
+	if r.source < 0 || slices.ContainsFunc(pl.intakes, func(in intake) bool { return in.source == r.source }) {
+		return pl
+	}
+	in := intake{source: r.source}
+	if f := c.in.Sources[r.source].feed(r.feed); f != nil {
+		for _, id := range f.FieldIDs {
+			in.fields = append(in.fields, strings.Split(id, "."))
+		}
+	}
+	pl.intakes = append(pl.intakes, in)
+	return pl
+}

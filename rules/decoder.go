@@ -1,0 +1,268 @@
+package rules
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin.internal/internal/strictjson"
+)
+
+// decoder gathers what is wrong with the form of a document.
+type decoder struct {
+	fromTwin  bool // the configuration of an interaction twin: unknown fields of a transformation are warnings
+	forgiving bool // now inside a transformation of such a twin
+	errs      []error
+	warnings  []error
+}
+
+// fields are the members that an object takes, each with the pointer it is read into.
+type fields map[string]any
+
+func (d *decoder) object(r strictjson.Raw, known fields) {
+	if r.IsZero() {
+		return
+	}
+	if r.Kind() != strictjson.Object {
+		d.wrong(r, "an object")
+		return
+	}
+	for _, m := range r.Members() {
+		if into, ok := known[m.Name]; ok {
+			d.errs = append(d.errs, m.Value.Decode(into))
+			continue
+		}
+		d.unknown(strictjson.Unknown(m, slices.Collect(maps.Keys(known))))
+	}
+}
+
+func (d *decoder) array(r strictjson.Raw) []strictjson.Raw {
+	if !r.IsZero() && r.Kind() != strictjson.Array {
+		d.wrong(r, "an array")
+	}
+	return r.Elems()
+}
+
+func (d *decoder) wrong(r strictjson.Raw, want string) {
+	d.errs = append(d.errs, r.At.Errorf("got %s; want %s", r.Shown(), want))
+}
+
+func (d *decoder) unknown(err error) {
+	if d.forgiving {
+		d.warnings = append(d.warnings, err)
+	} else {
+		d.errs = append(d.errs, err)
+	}
+}
+
+func (d *decoder) source(r strictjson.Raw) SourceSpec {
+	s := SourceSpec{Refresh: DefaultRefresh, Cleanup: DefaultCleanup, raw: r}
+	var feeds, refresh, cleanup strictjson.Raw
+	var filter *Filter
+	var model *string
+	d.object(r, fields{
+		"id":           (*named)(&s.ID),
+		"feeds":        &feeds,
+		"filter":       &filter,
+		"modelDid":     &model,
+		"refreshRateS": &refresh,
+		"cleanupRateS": &cleanup,
+	})
+	for _, f := range d.array(feeds) {
+		s.Feeds = append(s.Feeds, d.sourceFeed(f))
+	}
+	if filter != nil {
+		s.Filter = *filter
+	}
+	if model != nil {
+		s.ModelDID = *model
+	}
+	d.seconds(refresh, &s.Refresh, 1, "a number of seconds from 1 to 31622400, such as 300")
+	d.seconds(cleanup, &s.Cleanup, 0, "a number of seconds from 0 (never) to 31622400, such as 900")
+	return s
+}
+
+func (d *decoder) sourceFeed(r strictjson.Raw) SourceFeed {
+	f := SourceFeed{raw: r}
+	d.object(r, fields{"id": (*named)(&f.ID), "fieldIds": (*names)(&f.FieldIDs)})
+	return f
+}
+
+// maxSeconds is 366 days: what is longer is a mistake of unit.
+const maxSeconds = 366 * 24 * 60 * 60
+
+func (d *decoder) seconds(r strictjson.Raw, into *time.Duration, least float64, want string) {
+	if r.IsZero() {
+		return
+	}
+	n, ok := r.Any().(float64)
+	if !ok || n < least || n > maxSeconds {
+		d.wrong(r, want)
+		return
+	}
+	ms := math.Round(n * 1000)
+	if n > 0 {
+		ms = max(ms, 1)
+	}
+	*into = time.Duration(ms) * time.Millisecond
+}
+
+// kinds are the kinds of rules, each with what reads it.
+var kinds = map[string]func(*decoder, strictjson.Raw) RuleSpec{
+	"transformation": (*decoder).transformation,
+	"alert":          (*decoder).alert,
+}
+
+func (d *decoder) rule(r strictjson.Raw) RuleSpec {
+	if r.Kind() != strictjson.Object {
+		d.wrong(r, "an object with one kind of rule")
+		return RuleSpec{raw: r}
+	}
+	var found []string
+	spec := RuleSpec{raw: r}
+	for _, m := range r.Members() {
+		decode, ok := kinds[m.Name]
+		if !ok {
+			d.errs = append(d.errs, m.Key.Errorf("unknown kind of rule %q%s", m.Name, nearest(m.Name, slices.Collect(maps.Keys(kinds)))))
+			continue
+		}
+		found = append(found, m.Name)
+		spec = decode(d, m.Value)
+	}
+	switch {
+	case len(found) > 1:
+		d.errs = append(d.errs, r.At.Errorf("a rule of %d kinds (%s); want exactly one", len(found), strings.Join(found, ", ")))
+	case len(r.Members()) == 0:
+		d.errs = append(d.errs, r.At.Errorf("a rule without a kind; want one of %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")))
+	}
+	return spec
+}
+
+func (d *decoder) transformation(r strictjson.Raw) RuleSpec {
+	d.forgiving = d.fromTwin
+	defer func() { d.forgiving = false }()
+	t := new(Transformation)
+	spec := d.common(r, fields{
+		"outputFeedId":     (*named)(&t.FeedID),
+		"outputFieldId":    (*named)(&t.FieldID),
+		"outputTrueValue":  &t.True,
+		"outputFalseValue": &t.False,
+	})
+	for _, value := range []strictjson.Raw{t.True, t.False} {
+		if value.Kind() == strictjson.Object || value.Kind() == strictjson.Array {
+			d.wrong(value, "a string, a number, true, false or null")
+		}
+	}
+	spec.Transformation = t
+	return spec
+}
+
+func (d *decoder) alert(r strictjson.Raw) RuleSpec {
+	a := new(AlertSpec)
+	spec := d.common(r, fields{
+		"severity": (*severity)(&a.Severity),
+		"summary":  (*named)(&a.Summary),
+		"labels":   &a.Labels,
+	})
+	spec.Alert = a
+	return spec
+}
+
+// common reads the fields that every kind has, and the kind's own.
+func (d *decoder) common(r strictjson.Raw, own fields) RuleSpec {
+	spec := RuleSpec{raw: r}
+	var conditions strictjson.Raw
+	known := fields{
+		"id":           (*named)(&spec.ID),
+		"sourceId":     (*named)(&spec.SourceID),
+		"sourceFeedId": (*named)(&spec.SourceFeedID),
+		"conditions":   &conditions,
+	}
+	maps.Copy(known, own)
+	d.object(r, known)
+	for _, c := range d.array(conditions) {
+		spec.Conditions = append(spec.Conditions, d.condition(c))
+	}
+	return spec
+}
+
+func (d *decoder) condition(r strictjson.Raw) Condition {
+	c := Condition{raw: r}
+	d.object(r, fields{"jsonLogic": &c.Logic, "fieldsIncludedInOutput": (*names)(&c.Included)})
+	return c
+}
+
+// named is a text that must say something.
+type named string
+
+// DecodeStrict reads the text.
+func (n *named) DecodeStrict(r strictjson.Raw) error {
+	if r.Str() == "" {
+		return r.At.Errorf("got %s; want a text that is not empty", r.Shown())
+	}
+	*n = named(r.Str())
+	return nil
+}
+
+// names is a list of them.
+type names []string
+
+// DecodeStrict reads the list.
+func (n *names) DecodeStrict(r strictjson.Raw) error {
+	var list []named
+	if err := r.Decode(&list); err != nil {
+		return err
+	}
+	for _, name := range list {
+		*n = append(*n, string(name))
+	}
+	return nil
+}
+
+// severity is one of the canonical words, or another system's word for it.
+type severity string
+
+// severities are the words that are understood, each with the canonical one.
+var severities = map[string]severity{
+	"critical": "critical", "crit": "critical", "fatal": "critical", "page": "critical", "emergency": "critical",
+	"major": "major", "high": "major", "error": "major", "significant": "major",
+	"minor": "minor", "medium": "minor", "normal": "minor",
+	"warning": "warning", "low": "warning", "warn": "warning",
+	"info": "info", "indeterminate": "info", "notice": "info", "none": "info",
+}
+
+// DecodeStrict reads the word in either case: ThingsBoard and Oracle shout.
+func (s *severity) DecodeStrict(r strictjson.Raw) error {
+	const want = "want one of critical, major, minor, warning, info"
+	if r.Kind() != strictjson.String {
+		return r.At.Errorf("got %s; %s", r.Shown(), want)
+	}
+	found, ok := severities[strings.ToLower(r.Str())]
+	if !ok {
+		hint := strictjson.DidYouMean(r.Str(), slices.Collect(maps.Keys(severities)))
+		if hint == "" {
+			hint = "; " + want
+		}
+		return r.At.Errorf("unknown severity %s%s", r.Shown(), hint)
+	}
+	*s = found
+	return nil
+}
+
+// nearest is the hint for a name that is not one of known.
+func nearest(written string, known []string) string {
+	if hint := strictjson.DidYouMean(written, known); hint != "" {
+		return hint
+	}
+	const most = 12
+	sorted := slices.Compact(slices.Sorted(slices.Values(known)))
+	if len(sorted) == 1 {
+		return "; want " + quoted(sorted[0])
+	}
+	if len(sorted) > most {
+		sorted = append(sorted[:most], "…")
+	}
+	return "; want one of " + strings.Join(sorted, ", ")
+}

@@ -1,0 +1,102 @@
+package rules
+
+import (
+	"slices"
+
+	"tocsin.internal/rules/logic"
+)
+
+// Program is a compiled interaction. It never changes, so that workers share it.
+type Program struct {
+	in       Interaction
+	sources  []SourceSpec
+	rules    []*rule
+	outputs  []Feed
+	warnings []error
+	text     []byte
+	hash     string
+
+	feeds      []string // the source feeds that rules read; their places in State.newest
+	plans      map[string]*plan
+	alerts     []*alertRule // their places in State.episodes
+	alertNamed map[string]*alertRule
+}
+
+// rule is what every kind of rule has.
+type rule struct {
+	name       string
+	hash       string // of what it asks; its state outlives edits of everything else
+	index      int    // in Program.rules and Counters.Rules
+	source     int    // in Program.sources
+	feed       string
+	conditions []*logic.Expr
+	included   []field // in first-seen order
+}
+
+func (r *rule) includes(name string) bool {
+	return slices.ContainsFunc(r.included, func(f field) bool { return f.name == name })
+}
+
+// plan is all that a sample of one feed can decide.
+type plan struct {
+	slot    int // in State.newest
+	intakes []intake
+	steps   []step // in the order of the rules
+}
+
+// step turns a sample into outcomes; each kind of rule has its own.
+type step interface {
+	judge(p *Program, s *Sample, st *State, t turn, out []Outcome) []Outcome
+}
+
+// turn is what is known of a sample before the first rule is judged.
+type turn struct {
+	live SourceSet // the sources that take the sample
+	late bool
+}
+
+// intake is a feed of a source.
+type intake struct {
+	source int
+	fields [][]string // the paths of its fieldIds; none: every sample is taken
+}
+
+// ID is the interaction's.
+func (p *Program) ID() string { return p.in.ID }
+
+// Label is the interaction's name for people.
+func (p *Program) Label() string { return p.in.Label }
+
+// Enabled says whether the program decides anything.
+func (p *Program) Enabled() bool { return p.in.Enabled }
+
+// Sources are the interaction's; the index is the bit in a SourceSet. A
+// source's Filter is the one to search with: it includes the ModelDID where
+// that stands for it.
+func (p *Program) Sources() []SourceSpec { return p.sources }
+
+// Feeds are the output feeds that some rule names.
+func (p *Program) Feeds() []Feed { return p.outputs }
+
+// Takes says whether a sample of the feed can decide anything.
+func (p *Program) Takes(feed string) bool { return p.in.Enabled && p.plans[feed] != nil }
+
+// Rules are the names of the rules, in the order of the document. A rule's name
+// is its id; a transformation without one is called
+// <sourceId>.<sourceFeedId>.<outputFeedId>.<outputFieldId>.
+func (p *Program) Rules() []string {
+	names := make([]string, len(p.rules))
+	for i, r := range p.rules {
+		names[i] = r.name
+	}
+	return names
+}
+
+// Warnings are what the author should know of a program that is valid.
+func (p *Program) Warnings() []error { return p.warnings }
+
+// Text is a document that Load turns into the same program.
+func (p *Program) Text() []byte { return slices.Clone(p.text) }
+
+// Hash is the same for documents that mean the same: 16 hexadecimal digits.
+func (p *Program) Hash() string { return p.hash }

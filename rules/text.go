@@ -1,0 +1,132 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"tocsin.internal/internal/strictjson"
+)
+
+// appendJSON appends the interaction as the document that Decode reads, with
+// every default in it. Expressions and values stay as they were written.
+func (in *Interaction) appendJSON(b []byte) []byte {
+	b = appendText(append(b, `{"id":`...), in.ID)
+	b = appendText(append(b, `,"label":`...), in.Label)
+	b = append(b, `,"feeds":[`...)
+	for i := range in.Feeds {
+		b = in.Feeds[i].AppendJSON(appendComma(b, i))
+	}
+	b = strconv.AppendBool(append(b, `],"enabled":`...), in.Enabled)
+	b = append(b, `,"sources":[`...)
+	for i := range in.Sources {
+		b = in.Sources[i].appendJSON(appendComma(b, i))
+	}
+	b = append(b, `],"rules":[`...)
+	for i := range in.Rules {
+		b = in.Rules[i].appendJSON(appendComma(b, i))
+	}
+	return append(b, "]}"...)
+}
+
+func (s *SourceSpec) appendJSON(b []byte) []byte {
+	b = appendText(append(b, `{"id":`...), s.ID)
+	b = append(b, `,"feeds":[`...)
+	for i, f := range s.Feeds {
+		b = appendText(append(appendComma(b, i), `{"id":`...), f.ID)
+		b = append(appendNames(append(b, `,"fieldIds":`...), f.FieldIDs), '}')
+	}
+	b = append(b, ']')
+	if !s.Filter.Empty() {
+		b = s.Filter.AppendJSON(append(b, `,"filter":`...))
+	}
+	if s.ModelDID != "" {
+		b = appendText(append(b, `,"modelDid":`...), s.ModelDID)
+	}
+	b = appendSeconds(append(b, `,"refreshRateS":`...), s.Refresh)
+	b = appendSeconds(append(b, `,"cleanupRateS":`...), s.Cleanup)
+	return append(b, '}')
+}
+
+func (r *RuleSpec) appendJSON(b []byte) []byte {
+	if r.Alert != nil {
+		b = append(b, `{"alert":{`...)
+	} else {
+		b = append(b, `{"transformation":{`...)
+	}
+	if r.ID != "" {
+		b = append(appendText(append(b, `"id":`...), r.ID), ',')
+	}
+	b = appendText(append(b, `"sourceId":`...), r.SourceID)
+	b = appendText(append(b, `,"sourceFeedId":`...), r.SourceFeedID)
+	b = append(b, `,"conditions":[`...)
+	for i, c := range r.Conditions {
+		b = appendRaw(append(appendComma(b, i), `{"jsonLogic":`...), c.Logic)
+		b = append(appendNames(append(b, `,"fieldsIncludedInOutput":`...), c.Included), '}')
+	}
+	b = append(b, ']')
+	if r.Alert != nil {
+		b = r.Alert.appendJSON(b)
+	} else {
+		b = r.Transformation.appendJSON(b)
+	}
+	return append(b, "}}"...)
+}
+
+func (t *Transformation) appendJSON(b []byte) []byte {
+	b = appendText(append(b, `,"outputFeedId":`...), t.FeedID)
+	b = appendText(append(b, `,"outputFieldId":`...), t.FieldID)
+	b = appendRaw(append(b, `,"outputTrueValue":`...), t.True)
+	return appendRaw(append(b, `,"outputFalseValue":`...), t.False)
+}
+
+func (a *AlertSpec) appendJSON(b []byte) []byte {
+	b = appendText(append(b, `,"severity":`...), a.Severity)
+	if a.Summary != "" {
+		b = appendText(append(b, `,"summary":`...), a.Summary)
+	}
+	return appendLabels(append(b, `,"labels":`...), a.Labels)
+}
+
+func appendLabels(b []byte, labels map[string]string) []byte {
+	b = append(b, '{')
+	for i, name := range slices.Sorted(maps.Keys(labels)) {
+		b = append(appendText(appendComma(b, i), name), ':')
+		b = appendText(b, labels[name])
+	}
+	return append(b, '}')
+}
+
+func appendNames(b []byte, names []string) []byte {
+	b = append(b, '[')
+	for i, name := range names {
+		b = appendText(appendComma(b, i), name)
+	}
+	return append(b, ']')
+}
+
+func appendRaw(b []byte, r strictjson.Raw) []byte {
+	if r.IsZero() {
+		return append(b, "null"...)
+	}
+	return appendLine(b, r.Text())
+}
+
+func appendSeconds(b []byte, d time.Duration) []byte {
+	return strconv.AppendFloat(b, d.Seconds(), 'f', -1, 64)
+}
+
+// fingerprint is the same for documents that differ only in space and in the order of members.
+func fingerprint(text []byte) string {
+	v := jsontext.Value(slices.Clone(text))
+	if v.Format(jsontext.ReorderRawObjects(true)) == nil {
+		text = v
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}

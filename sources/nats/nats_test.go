@@ -1,0 +1,422 @@
+package nats_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	client "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules"
+	"tocsin.internal/sources"
+	"tocsin.internal/sources/nats"
+	"tocsin.internal/sources/sourcetest"
+)
+
+// serve starts a server; change may alter its options.
+func serve(t *testing.T, change func(*server.Options)) *server.Server {
+	t.Helper()
+	o := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
+	if change != nil {
+		change(o)
+	}
+	s, err := server.NewServer(o)
+	require.NoError(t, err)
+	s.Start()
+	require.True(t, s.ReadyForConnections(10*time.Second))
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	return s
+}
+
+func dial(t *testing.T, s *server.Server) *client.Conn {
+	t.Helper()
+	nc, err := client.Connect(s.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// stream makes the stream PLANT with the subjects plant.>.
+func stream(t *testing.T, nc *client.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PLANT", Subjects: []string{"plant.>"}})
+	require.NoError(t, err)
+	return js
+}
+
+func open(t *testing.T, url, more string) sources.Source {
+	t.Helper()
+	s, err := nats.New(parse(t, fmt.Sprintf(`{"url":%q,"subject":"plant.*.*"%s}`, url, more)))
+	require.NoError(t, err)
+	return s
+}
+
+func parse(t *testing.T, text string) strictjson.Raw {
+	t.Helper()
+	raw, err := strictjson.Parse("c", []byte(text))
+	require.NoError(t, err)
+	return raw
+}
+
+func subject(t *testing.T) string {
+	t.Helper()
+	return "plant." + sourcetest.Twin + "." + sourcetest.Feed
+}
+
+func TestContractStream(t *testing.T) {
+	sourcetest.Run(t, func(t *testing.T) sourcetest.Origin {
+		s := serve(t, nil)
+		nc := dial(t, s)
+		js := stream(t, nc)
+		for n := range sourcetest.Count {
+			_, err := js.Publish(t.Context(), subject(t), []byte(sourcetest.Data(n)))
+			require.NoError(t, err)
+		}
+		return sourcetest.Origin{Source: open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`)}
+	})
+}
+
+func TestContractCore(t *testing.T) {
+	for name, more := range map[string]string{"alone": "", "in a queue": `,"queue":"q"`} {
+		t.Run(name, func(t *testing.T) {
+			sourcetest.Run(t, func(t *testing.T) sourcetest.Origin {
+				s := serve(t, nil)
+				nc := dial(t, s)
+				return sourcetest.Origin{Source: open(t, s.ClientURL(), more), Send: func(ctx context.Context) error {
+					if err := waitForSubscription(ctx, s); err != nil {
+						return err
+					}
+					for n := range sourcetest.Count {
+						if err := nc.Publish(subject(t), []byte(sourcetest.Data(n))); err != nil {
+							return err
+						}
+					}
+					return nc.FlushWithContext(ctx)
+				}}
+			})
+		})
+	}
+}
+
+// waitForSubscription returns when somebody listens to plant.*.*.
+func waitForSubscription(ctx context.Context, s *server.Server) error {
+	for ctx.Err() == nil {
+		subs, err := s.Subsz(&server.SubszOptions{Subscriptions: true, Test: "plant.a.b"})
+		if err != nil || subs.Total > 0 {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// running is a source at work.
+type running struct {
+	mu      sync.Mutex
+	samples []rules.Sample
+	came    chan struct{} // a value for each batch
+	err     error         // what emit answers
+	cancel  context.CancelFunc
+	done    chan error
+}
+
+func run(t *testing.T, s sources.Source) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{came: make(chan struct{}, 1000), cancel: cancel, done: make(chan error, 1)}
+	go func() { r.done <- s.Run(ctx, r.emit) }()
+	t.Cleanup(cancel)
+	return r
+}
+
+func (r *running) emit(_ context.Context, batch ...rules.Sample) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.samples = append(r.samples, batch...)
+	}
+	r.came <- struct{}{}
+	return r.err
+}
+
+// wait returns the first n samples.
+func (r *running) wait(t *testing.T, n int) []rules.Sample {
+	t.Helper()
+	limit := time.After(10 * time.Second)
+	for {
+		r.mu.Lock()
+		samples := r.samples
+		r.mu.Unlock()
+		if len(samples) >= n {
+			return samples
+		}
+		select {
+		case <-r.came:
+		case err := <-r.done:
+			require.Fail(t, "the source has ended", "%v", err)
+		case <-limit:
+			require.Fail(t, "too few samples", "%d of %d", len(samples), n)
+		}
+	}
+}
+
+func (r *running) end(t *testing.T) {
+	t.Helper()
+	r.cancel()
+	require.NoError(t, <-r.done)
+}
+
+func publish(t *testing.T, nc *client.Conn, subject, body string, headers ...string) {
+	t.Helper()
+	m := client.NewMsg(subject)
+	m.Data = []byte(body)
+	for i := 0; i < len(headers); i += 2 {
+		m.Header.Set(headers[i], headers[i+1])
+	}
+	require.NoError(t, nc.PublishMsg(m))
+	require.NoError(t, nc.Flush())
+}
+
+func TestMessages(t *testing.T) {
+	recorded := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		config, subject, body string
+		headers               []string
+		want                  rules.Sample // At zero: about now
+	}{
+		"data":              {``, "plant.m1.temp", `{"a":1}`, nil, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte(`{"a":1}`)}},
+		"more tokens":       {`,"subject":"plant.>"`, "plant.hall.m1.temp", `{}`, nil, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte(`{}`)}},
+		"positions":         {`,"subject":"plant.>","twinToken":3,"feedToken":2`, "plant.temp.m1.x", `{}`, nil, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte(`{}`)}},
+		"fixed twin":        {`,"twin":"m9"`, "plant.x.temp", `{}`, nil, rules.Sample{Twin: "m9", Feed: "temp", Data: []byte(`{}`)}},
+		"fixed feed":        {`,"feed":"temp"`, "plant.x.m1", `{}`, nil, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte(`{}`)}},
+		"both fixed":        {`,"twin":"m9","feed":"temp"`, "plant.x.y", `{}`, nil, rules.Sample{Twin: "m9", Feed: "temp", Data: []byte(`{}`)}},
+		"encoded":           {``, "plant.did:x:a%2Eb%20%25.te%2amp", `{}`, nil, rules.Sample{Twin: "did:x:a.b %", Feed: "te*mp", Data: []byte(`{}`)}},
+		"headers":           {``, "plant.m1.temp", `{}`, []string{"Tocsin-Time", "2026-01-02T04:04:05+01:00", "Nats-Msg-Id", "m-1"}, rules.Sample{Twin: "m1", Feed: "temp", At: recorded, ID: "m-1", Data: []byte(`{}`)}},
+		"over lines":        {``, "plant.m1.temp", "{\n\"a\": 1\r\n}", nil, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte(`{"a":1}`)}},
+		"sample":            {`,"body":"sample"`, "plant.m1.temp", `{"twin":"t","feed":"f","occurredAt":"2026-01-02T03:04:05Z","data":{},"id":"own"}`, nil, rules.Sample{Twin: "t", Feed: "f", At: recorded, ID: "own", Data: []byte(`{}`), Seq: 1}},
+		"sample, headers":   {`,"body":"sample"`, "plant.m1.temp", `{"twin":"t","feed":"f","data":{}}`, []string{"Tocsin-Time", "2026-01-02T03:04:05Z", "Nats-Msg-Id", "m-1"}, rules.Sample{Twin: "t", Feed: "f", At: recorded, ID: "m-1", Data: []byte(`{}`), Seq: 1}},
+		"not judged here":   {``, "plant.m1.temp", `[1`, nil, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte(`[1`)}},
+		"bad time":          {``, "plant.m1.temp", `{}`, []string{"Tocsin-Time", "now"}, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte(`{}`), Refused: `plant.m1.temp: header Tocsin-Time: got "now"; want a time as RFC 3339 has it, such as "2026-11-22T10:00:00Z"`}},
+		"bad id":            {``, "plant.m1.temp", `{}`, []string{"Nats-Msg-Id", strings.Repeat("x", 257)}, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte(`{}`), Refused: `plant.m1.temp: header Nats-Msg-Id: message id of 257 bytes; want at most 256`}},
+		"bad lines":         {``, "plant.m1.temp", "{\n]", nil, rules.Sample{Twin: "m1", Feed: "temp", Data: []byte("{\n]"), Refused: `plant.m1.temp: not JSON: invalid character ']' looking for beginning of object key string`}},
+		"bad sample":        {`,"body":"sample"`, "plant.m1.temp", `{}`, nil, rules.Sample{Data: []byte(`{}`), Seq: 1, Refused: `plant.m1.temp: -:1:1: field "twin" is missing`}},
+		"bad token":         {``, "plant.m%zz.temp", `{}`, nil, rules.Sample{Data: []byte(`{}`), Refused: `plant.m%zz.temp: token 2: invalid URL escape "%zz"; want the twin with % only before two hexadecimal digits`}},
+		"too few tokens":    {`,"subject":">","twinToken":4`, "plant.m1.temp", `{}`, nil, rules.Sample{Data: []byte(`{}`), Refused: `plant.m1.temp: subject of 3 tokens; want the twin at 4`}},
+		"one token, no two": {`,"subject":">"`, "plant", `{}`, nil, rules.Sample{Data: []byte(`{}`), Refused: `plant: subject of 1 tokens; want the twin at 1`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, func(o *server.Options) { o.JetStream = false })
+			config := fmt.Sprintf(`{"url":%q,"subject":"plant.*.*"%s}`, s.ClientURL(), tt.config)
+			if strings.Contains(tt.config, `"subject"`) {
+				config = fmt.Sprintf(`{"url":%q%s}`, s.ClientURL(), tt.config)
+			}
+			src, err := nats.New(parse(t, config))
+			require.NoError(t, err)
+			r := run(t, src)
+			require.NoError(t, waitForSubscription(t.Context(), s))
+			start := time.Now()
+			publish(t, dial(t, s), tt.subject, tt.body, tt.headers...)
+			got := r.wait(t, 1)[0]
+			if tt.want.At.IsZero() {
+				assert.WithinRange(t, got.At, start, time.Now())
+				got.At = time.Time{}
+			}
+			assert.Equal(t, tt.want, got)
+			r.end(t)
+		})
+	}
+}
+
+func TestStreamGivesTimeAndID(t *testing.T) {
+	s := serve(t, nil)
+	nc := dial(t, s)
+	js := stream(t, nc)
+	publish(t, nc, "plant.m1.temp", `{}`)
+	publish(t, nc, "plant.m1.temp", `{}`, "Nats-Msg-Id", "own")
+	publish(t, nc, "plant.other", `{}`) // not asked for
+	r := run(t, open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`))
+	got := r.wait(t, 2)
+	assert.Equal(t, []string{"PLANT/1", "own"}, []string{got[0].ID, got[1].ID})
+	str, err := js.Stream(t.Context(), "PLANT")
+	require.NoError(t, err)
+	stored, err := str.GetMsg(t.Context(), 1)
+	require.NoError(t, err)
+	assert.True(t, stored.Time.Equal(got[0].At))
+	r.end(t)
+	require.Len(t, r.samples, 2)
+}
+
+// TestOnlyWhatIsStoredIsAcknowledged ends a source whose emit has refused, and
+// starts another: it gets everything, in order, and nothing twice.
+func TestOnlyWhatIsStoredIsAcknowledged(t *testing.T) {
+	s := serve(t, nil)
+	nc := dial(t, s)
+	js := stream(t, nc)
+	for n := range 3 {
+		publish(t, nc, "plant.m1.temp", sourcetest.Data(n))
+	}
+	src := open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`)
+	first := run(t, src)
+	first.wait(t, 3)
+	first.mu.Lock()
+	first.err = sources.ErrFull
+	first.mu.Unlock()
+	for n := 3; n < 8; n++ {
+		publish(t, nc, "plant.m1.temp", sourcetest.Data(n))
+	}
+	<-first.came
+	first.end(t)
+	require.Len(t, first.samples, 3)
+
+	second := run(t, src)
+	publish(t, nc, "plant.m1.temp", sourcetest.Data(8))
+	var data []string
+	for _, sample := range second.wait(t, 6) {
+		data = append(data, string(sample.Data))
+	}
+	var want []string
+	for n := 3; n < 9; n++ {
+		want = append(want, sourcetest.Data(n))
+	}
+	assert.Equal(t, want, data)
+	second.end(t)
+	c, err := js.Consumer(t.Context(), "PLANT", "tocsin")
+	require.NoError(t, err)
+	assert.Zero(t, c.CachedInfo().NumAckPending)
+	assert.Zero(t, c.CachedInfo().NumPending)
+}
+
+func TestConsumerDeletedIsMadeAgain(t *testing.T) {
+	s := serve(t, nil)
+	nc := dial(t, s)
+	js := stream(t, nc)
+	r := run(t, open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`))
+	publish(t, nc, "plant.m1.temp", sourcetest.Data(0))
+	r.wait(t, 1)
+	require.NoError(t, js.DeleteConsumer(t.Context(), "PLANT", "tocsin"))
+	publish(t, nc, "plant.m1.temp", sourcetest.Data(1))
+	got := r.wait(t, 3) // the new consumer begins at the beginning
+	assert.Equal(t, sourcetest.Data(1), string(got[len(got)-1].Data))
+	r.end(t)
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// at starts a server on a port and a folder, so that it can come again.
+func at(t *testing.T, port int, dir string, jetStream bool) *server.Server {
+	t.Helper()
+	return serve(t, func(o *server.Options) { o.Port, o.StoreDir, o.JetStream = port, dir, jetStream })
+}
+
+func stop(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+func TestServerComesLate(t *testing.T) {
+	port := freePort(t)
+	r := run(t, open(t, fmt.Sprintf("nats://127.0.0.1:%d", port), ""))
+	s := at(t, port, t.TempDir(), false)
+	require.NoError(t, waitForSubscription(t.Context(), s))
+	publish(t, dial(t, s), "plant.m1.temp", sourcetest.Data(0))
+	r.wait(t, 1)
+	r.end(t)
+}
+
+func TestServerGoesForAWhile(t *testing.T) {
+	for name, more := range map[string]string{"core": "", "stream": `,"stream":"PLANT","durable":"tocsin"`} {
+		t.Run(name, func(t *testing.T) {
+			port, dir, jetStream := freePort(t), t.TempDir(), more != ""
+			s := at(t, port, dir, jetStream)
+			nc := dial(t, s)
+			if jetStream {
+				stream(t, nc)
+			}
+			r := run(t, open(t, s.ClientURL(), more))
+			require.NoError(t, waitForSubscription(t.Context(), s))
+			publish(t, nc, "plant.m1.temp", sourcetest.Data(0))
+			r.wait(t, 1)
+			stop(s)
+
+			s = at(t, port, dir, jetStream)
+			require.NoError(t, waitForSubscription(t.Context(), s))
+			publish(t, dial(t, s), "plant.m1.temp", sourcetest.Data(1))
+			assert.Equal(t, sourcetest.Data(1), string(r.wait(t, 2)[1].Data))
+			r.end(t)
+		})
+	}
+}
+
+// TestJetStreamComesLate proves that a server which does not offer JetStream yet is waited for.
+func TestJetStreamComesLate(t *testing.T) {
+	port := freePort(t)
+	s := at(t, port, t.TempDir(), false)
+	r := run(t, open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`))
+	for s.NumClients() == 0 {
+		require.NoError(t, t.Context().Err())
+	}
+	stop(s)
+
+	dir := t.TempDir()
+	other := serve(t, func(o *server.Options) { o.StoreDir = dir })
+	stream(t, dial(t, other))
+	stop(other)
+	s = at(t, port, dir, true)
+	publish(t, dial(t, s), "plant.m1.temp", sourcetest.Data(0))
+	r.wait(t, 1)
+	r.end(t)
+}
+
+func TestRunErrors(t *testing.T) {
+	users := func(o *server.Options) {
+		o.Users = []*server.User{
+			{Username: "ann", Password: "s3cret", Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"plant.>"}}}},
+		}
+	}
+	for name, tt := range map[string]struct {
+		change     func(*server.Options)
+		user, more string
+		want       string
+	}{
+		"no stream":      {nil, "", `,"stream":"NOPE","durable":"d"`, "nats source plant.*.*: stream NOPE, durable d: nats: API error: code=404 err_code=10059 description=stream not found"},
+		"password":       {users, "ann:wr0ng@", "", "nats source plant.*.*: nats: Authorization Violation"},
+		"may not listen": {users, "ann:s3cret@", "", "nats source plant.*.*: nats: permissions violation: Permissions Violation for Subscription to \"plant.*.*\""},
+		"no credentials": {nil, "", `,"creds":"` + filepath.Join(os.TempDir(), "no such file") + `"`, "no such file or directory"},
+		"no CA":          {nil, "", `,"tls":{"ca":"` + filepath.Join(os.TempDir(), "no such file") + `"}`, "no such file or directory"},
+		"no TLS":         {nil, "", `,"tls":{"ca":"testdata/ca.pem"}`, "nats: secure connection not available"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, tt.change)
+			if strings.Contains(tt.more, "testdata/ca.pem") {
+				tt.more = strings.Replace(tt.more, "testdata/ca.pem", authority(t), 1)
+			}
+			url := strings.Replace(s.ClientURL(), "nats://", "nats://"+tt.user, 1)
+			err := open(t, url, tt.more).Run(t.Context(), func(context.Context, ...rules.Sample) error { return nil })
+			require.ErrorContains(t, err, tt.want)
+			assert.NotContains(t, err.Error(), "s3cret")
+			assert.NotContains(t, err.Error(), "wr0ng")
+		})
+	}
+}

@@ -190,7 +190,7 @@ func TestCSVRealRecording(t *testing.T) {
 		t.Skip("the recording is not in this clone")
 	}
 	require.NoError(t, err)
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	r, err := sources.NewCSV(f, machine())
 	require.NoError(t, err)
 	var all []rules.Sample

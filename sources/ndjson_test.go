@@ -131,7 +131,8 @@ func FuzzParseLine(f *testing.F) {
 			assert.NotEmpty(t, got.Feed)
 			assert.Contains(t, string(text), string(got.Data))
 		} else {
-			require.IsType(t, &strictjson.Error{}, err)
+			_, ok := errors.AsType[*strictjson.Error](err)
+			require.True(t, ok)
 			assert.Equal(t, string(text), string(got.Data))
 			assert.NotEmpty(t, got.Refused)
 		}

@@ -114,7 +114,7 @@ func (c *config) makeSources(s surroundings) ([]engine.NamedSource, error) {
 			errs = append(errs, err)
 			continue
 		}
-		source, err := newSource(p.With, s)
+		source, err := newSource(p.settings(), s)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -136,19 +136,23 @@ func (c *config) makeSinks(s surroundings) ([]engine.NamedSink, error) {
 			errs = append(errs, err)
 			continue
 		}
-		sink, err := newSink(p.With, s)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		kind, err := outcomeKind(p.Outcome)
-		if err != nil {
-			errs = append(errs, err)
+		sink, sinkErr := newSink(p.settings(), s)
+		kind, kindErr := outcomeKind(p.Outcome)
+		if sinkErr != nil || kindErr != nil {
+			errs = append(errs, sinkErr, kindErr)
 			continue
 		}
 		out = append(out, engine.NamedSink{Name: p.Name, Kind: kind, Sink: sink, Workers: p.Workers, Retry: p.Retry})
 	}
 	return out, strictjson.Join(append(errs, unique(c.Sinks)...)...)
+}
+
+// settings are the kind's own, none when they are left out.
+func (p part) settings() strictjson.Raw {
+	if p.With.IsZero() {
+		return p.Kind.At.EmptyObject()
+	}
+	return p.With
 }
 
 func kindOf[T any](p part, table map[string]T) (T, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -288,6 +289,7 @@ func (p *plant) awaitOutputTwins(ctx context.Context, interaction string) error 
 	for {
 		found := p.engine.Search(query)
 		if len(found) >= demoMachines {
+			slices.SortFunc(found, func(a, b *twins.Twin) int { return strings.Compare(a.Label(), b.Label()) })
 			for _, t := range found {
 				p.screen.fact("output twin", "%s  %s", t.Label(), t.ID)
 				p.mu.Lock()
@@ -314,14 +316,14 @@ func (p *plant) Deliver(_ context.Context, o rules.Outcome) error {
 	case rules.Output:
 		return p.follow(&o)
 	case rules.Alert:
-		word := "RAISED "
+		word, what := "RAISED ", o.Summary
 		if o.State == rules.StateResolved {
-			word = "CLEARED"
+			word, what = "CLEARED", string(o.Data)
 			p.cleared++
 		} else {
 			p.raised++
 		}
-		p.screen.alert(&o, word, fmt.Sprintf("%s  %s  %s", p.labels[o.Twin], o.Severity, o.Summary))
+		p.screen.alert(&o, word, fmt.Sprintf("%s  %s  %s", p.labels[o.Twin], o.Severity, what))
 	}
 	return nil
 }

@@ -226,9 +226,9 @@ func (p *parser) array(pointer string, depth int) (Raw, error) {
 	return r, nil
 }
 
-func escape(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-}
+var escaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+func escape(name string) string { return escaper.Replace(name) }
 
 // Kind is the JSON type of the value, or None when there is no value.
 func (r Raw) Kind() Kind { return r.kind }
@@ -292,6 +292,10 @@ func (r Raw) Any() any {
 	}
 	return nil
 }
+
+// EmptyObject is an object without members at the place, for a value that may
+// be left out.
+func (p Place) EmptyObject() Raw { return Raw{At: p, kind: Object, text: []byte("{}")} }
 
 // Shown is the value for a message: as it was written, cut when it is long.
 func (r Raw) Shown() string {

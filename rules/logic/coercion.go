@@ -178,7 +178,7 @@ func digits(s string, base int) float64 {
 // text is JavaScript's String of a value.
 func (m *machine) text(v any) (string, *Error) {
 	if s, ok := v.(string); ok {
-		return s, nil
+		return s, m.readText(s)
 	}
 	b, err := appendText(nil, v, 0)
 	if err != nil {

@@ -1,8 +1,6 @@
 package logic
 
-import (
-	"reflect"
-)
+import "reflect"
 
 // relation is what a comparison asks of two neighbours.
 type relation uint8
@@ -81,21 +79,17 @@ func (r relation) numbers(a, b float64) bool {
 // number fails. A text beside a null is as in JavaScript: never equal, in order
 // as a number beside 0, and never failing. Identity compares kind and value.
 func (m *machine) compare(r relation, a, b any) (bool, *Error) {
-	x, ok := a.(float64)
-	y, ok2 := b.(float64)
-	if ok && ok2 && x == x && y == y {
+	if x, y, ok := both[float64](a, b); ok && x == x && y == y {
 		return r.numbers(x, y), nil
 	}
 	if r == identical || r == notIdentical {
 		same, err := m.identical(a, b)
 		return same == (r == identical), err
 	}
-	s, ok := a.(string)
-	t, ok2 := b.(string)
-	if ok && ok2 {
+	if s, t, ok := both[string](a, b); ok {
 		return r.numbers(float64(compareText(s, t)), 0), m.readText(s)
 	}
-	besideNull := (ok || a == nil) && (ok2 || b == nil)
+	besideNull := isTextOrNull(a) && isTextOrNull(b)
 	if besideNull && (r == equal || r == notEqual) {
 		return (a == nil && b == nil) == (r == equal), nil
 	}
@@ -103,7 +97,7 @@ func (m *machine) compare(r relation, a, b any) (bool, *Error) {
 	if err != nil {
 		return false, err
 	}
-	y, err = m.numberOrNaN(b)
+	y, err := m.numberOrNaN(b)
 	if err != nil {
 		return false, err
 	}
@@ -111,6 +105,18 @@ func (m *machine) compare(r relation, a, b any) (bool, *Error) {
 		return false, errNaN
 	}
 	return r.numbers(x, y), nil
+}
+
+func both[T any](a, b any) (x, y T, ok bool) {
+	if x, ok = a.(T); ok {
+		y, ok = b.(T)
+	}
+	return x, y, ok
+}
+
+func isTextOrNull(v any) bool {
+	_, ok := v.(string)
+	return ok || v == nil
 }
 
 // identical is JavaScript's ===. Lists and objects are identical only to

@@ -3,6 +3,7 @@ package logic_test
 import (
 	"errors"
 	"math"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -132,4 +133,27 @@ func TestMachineIsCleared(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, logic.True, v)
 	}
+}
+
+// TestConcurrent: one expression, many goroutines, each with its own answer.
+func TestConcurrent(t *testing.T) {
+	e := compiled(t, `{"all":[{"var":"l"},{">":[{"+":[{"var":""},{"val":[[2],"n"]}]},10]}]}`)
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			data := map[string]any{"n": float64(i), "l": []any{5.0, 6.0}}
+			want := logic.False
+			if i > 5 {
+				want = logic.True
+			}
+			for range 1000 {
+				v, err := e.Decide(data)
+				if v != want || err != nil {
+					t.Errorf("got %s, %v for %d", v, err, i)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
 }

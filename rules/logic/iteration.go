@@ -238,3 +238,6 @@ func merge(m *machine, operands []any) (any, *Error) {
 	}
 	return slices.Clip(out), nil
 }
+
+// emptyList is boxed once; it has no room to grow into.
+var emptyList any = []any{}

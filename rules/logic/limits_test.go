@@ -45,6 +45,12 @@ func TestLimits(t *testing.T) {
 		"comparing texts":                            `{"all":[{"var":"list"},{"==":[{"val":[[2],"long"]},{"val":[[2],"same"]}]}]}`,
 		"identical texts":                            `{"all":[{"var":"list"},{"===":[{"val":[[2],"long"]},{"val":[[2],"same"]}]}]}`,
 		"reading numbers":                            `{"all":[{"var":"list"},{"!":[{"-":[{"val":[[2],"digits"]}]}]}]}`,
+		"long names":                                 `{"all":[{"var":"list"},{"!":[{"var":{"val":[[2],"long"]}}]}]}`,
+		"long keys":                                  `{"all":[{"var":"list"},{"!":[{"val":[{"val":[[2],"long"]}]}]}]}`,
+		"numbers beside null":                        `{"all":[{"var":"list"},{"<=":[{"val":[[2],"digits"]},null]}]}`,
+		"cuts from far":                              `{"all":[{"var":"list"},{"substr":["x",{"val":[[2],"digits"]}]}]}`,
+		"errors":                                     `{"map":[{"var":"list"},{"map":[{"val":[[2],"list"]},{"try":[{"throw":"x"},{"val":[]}]}]}]}`,
+		"scopes of reduces":                          `{"reduce":[{"var":"list"},{"reduce":[{"val":[[2],"list"]},{"var":""},{"var":""}]},1]}`,
 		"asking for names":                           `{"all":[{"var":"list"},{"missing":[{"val":[[2],"list"]}]}]}`,
 		"try does not help":                          `{"try":[{"map":[{"var":"list"},{"try":[` + over(`1`) + `,1]}]},1]}`,
 	} {

@@ -50,8 +50,8 @@ const MaxDepth = 250
 // 100 MB in all. A node of a predicate costs 1 for each element, an element of a
 // list that is searched 1, 8 bytes of text that are read 1, a byte of text that
 // is written 1, an element of a list that is written 4, an object that is made
-// (the scope of a reduce, an error) 100. Fifty elements in a
-// pipeline of map, filter and reduce cost about a thousand.
+// (the scope of a reduce, an error) 100. Fifty elements in a pipeline of map,
+// filter and reduce cost about a thousand.
 const MaxWork = 1 << 22
 
 // maxResultDepth bounds the nesting of a value that is handed out to what

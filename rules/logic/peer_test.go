@@ -32,11 +32,11 @@ func FuzzPeer(f *testing.F) {
 func TestPeer(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	outcomes := map[string]int{}
-	for range 20_000 {
+	for range 5_000 {
 		outcomes[agree(t, randomBytes(random))]++
 	}
 	t.Log(outcomes)
-	assert.Greater(t, outcomes["equal"], 15_000, "most pairs compare")
+	assert.Greater(t, outcomes["equal"], 4_000, "most pairs compare")
 }
 
 func randomBytes(random *rand.Rand) []byte {
@@ -234,10 +234,77 @@ func (w *writer) list(depth int) string {
 	return op("filter", variable("items"), w.bool(depth-1))
 }
 
-// TestPeerDeviates is what the peer means otherwise, or not at all.
+// TestPeerDeviates is what the peer means otherwise, or not at all. One more
+// cannot be tried: {"if":[true,{"var":"x"}]} over {"x":{"if":[true,{"var":"x"}]}}
+// ends the process.
 func TestPeerDeviates(t *testing.T) {
 	for _, c := range []struct{ part, rule, data, ours, peers string }{
-		{"scope: outer data first", `{"filter":[{"var":"l"},{"==":[{"var":"k"},1]}]}`, `{"k":1,"l":[{"k":1},{"k":2}]}`, `[{"k":1}]`, `[{"k":1},{"k":2}]`},
+		{"outer data before the element", `{"filter":[{"var":"l"},{"==":[{"var":"k"},1]}]}`, `{"k":1,"l":[{"k":1},{"k":2}]}`, `[{"k":1}]`, `[{"k":1},{"k":2}]`},
+		{"a default before the element", `{"some":[{"var":"l"},{"==":[{"var":["k",9]},1]}]}`, `{"l":[{"k":1}]}`, `true`, `false`},
+		{"data as logic, from an if", `{"if":[true,{"var":"o"}]}`, `{"o":{"var":"secret"},"secret":"S"}`, `{"var":"secret"}`, `"S"`},
+		{"double dots", `{"var":"a..b"}`, `{"a":{"b":1}}`, `null`, `1`},
+		{"leading dot", `{"var":".a"}`, `{"a":1}`, `null`, `1`},
+		{"trailing dot", `{"var":"a."}`, `{"a":1}`, `null`, `1`},
+		{"a null that is there", `{"var":["a",9]}`, `{"a":null}`, `null`, `9`},
+		{"a third operand", `{"var":["a",9,1]}`, `{}`, `9`, `null`},
+		{"an index as a float", `{"var":"1e0"}`, `[5,6]`, `null`, `6`},
+		{"var of a list with null", `{"var":[null]}`, `7`, `7`, `error`},
+		{"var of a boolean", `{"var":true}`, `{"true":1}`, `1`, `error`},
+		{"length", `{"var":"a.length"}`, `{"a":[1,2]}`, `2`, `1`},
+		{"characters", `{"var":"a.0"}`, `{"a":"xy"}`, `"x"`, `null`},
+		{"null is 0", `{">=":[{"var":"a"},0]}`, `{"a":null}`, `true`, `false`},
+		{"null in arithmetic", `{"-":[{"var":"a"},1]}`, `{"a":null}`, `-1`, `error`},
+		{"booleans in arithmetic", `{"+":[true,1]}`, `{}`, `2`, `error`},
+		{"text in arithmetic", `{"+":[{"var":"a"},1]}`, `{"a":"x"}`, `error NaN`, `1`},
+		{"underscores", `{">":[{"var":"a"},999]}`, `{"a":"1_000"}`, `error NaN`, `true`},
+		{"inf", `{">":[{"var":"a"},999]}`, `{"a":"inf"}`, `error NaN`, `true`},
+		{"blanks", `{">":[{"var":"a"},4]}`, `{"a":" 5 "}`, `true`, `false`},
+		{"hexadecimal", `{">":[{"var":"a"},15]}`, `{"a":"0x10"}`, `true`, `false`},
+		{"too large", `{">":[{"var":"a"},1]}`, `{"a":"1e999"}`, `true`, `false`},
+		{"text that is no number", `{">":[{"var":"a"},1]}`, `{"a":"x"}`, `error NaN`, `false`},
+		{"lists compared", `{">":[{"var":"a"},1]}`, `{"a":[5]}`, `error NaN`, `false`},
+		{"division by zero", `{"/":[1,0]}`, `{}`, `error NaN`, `+Inf`},
+		{"the truth of NaN", `{"!":[{"/":[0,0]}]}`, `{}`, `error NaN`, `false`},
+		{"overflow", `{"*":[1e308,10]}`, `{}`, `error NaN`, `+Inf`},
+		{"negative without list", `{"-":5}`, `{}`, `-5`, `error`},
+		{"product without list", `{"*":2}`, `{}`, `2`, `error`},
+		{"reciprocal", `{"/":[4]}`, `{}`, `0.25`, `4`},
+		{"modulo of three", `{"%":[17,10,4]}`, `{}`, `3`, `7`},
+		{"max of nothing", `{"max":[]}`, `{}`, `error Invalid Arguments`, `null`},
+		{"identity of lists", `{"===":[{"var":"a"},{"var":"a"}]}`, `{"a":[1]}`, `true`, `false`},
+		{"equality of lists", `{"==":[{"var":"a"},{"var":"a"}]}`, `{"a":[1]}`, `error NaN`, `false`},
+		{"null equals 0", `{"==":[{"var":"a"},0]}`, `{"a":null}`, `true`, `false`},
+		{"null equals false", `{"==":[{"var":"a"},false]}`, `{"a":null}`, `true`, `false`},
+		{"truth of a list", `{"!":{"var":"a"}}`, `{"a":[0]}`, `false`, `true`},
+		{"truth of an object", `{"!!":[{"var":"a"}]}`, `{"a":{}}`, `true`, `false`},
+		{"numbers in lists", `{"in":[0,["abc"]]}`, `{}`, `false`, `true`},
+		{"ranges in lists", `{"in":[5,[[1,10]]]}`, `{}`, `false`, `true`},
+		{"number in text", `{"in":[2,"123"]}`, `{}`, `true`, `error`},
+		{"null in text", `{"in":[null,"null"]}`, `{}`, `true`, `error`},
+		{"outer blanks", `{"cat":["a"," "]}`, `{}`, `"a "`, `"a"`},
+		{"booleans as text", `{"cat":["a",true]}`, `{}`, `"atrue"`, `error`},
+		{"lists as text", `{"cat":["a",[1]]}`, `{}`, `"a1"`, `error`},
+		{"large numbers as text", `{"cat":["a",1e21]}`, `{}`, `"a1e+21"`, `"a1000000000000000000000"`},
+		{"small numbers as text", `{"cat":["a",1e-7]}`, `{}`, `"a1e-7"`, `"a0.0000001"`},
+		{"start beyond the end", `{"substr":["abc",9]}`, `{}`, `""`, `"abc"`},
+		{"UTF-16", `{"substr":["a😀b",3]}`, `{}`, `"b"`, `""`},
+		{"negative window", `{"substr":["abc",2,-5]}`, `{}`, `""`, `error`},
+		{"empty text is missing", `{"missing":["a"]}`, `{"a":""}`, `["a"]`, `[]`},
+		{"one list in a list", `{"missing":[["a","b"]]}`, `{}`, `["a","b"]`, `[]`},
+		{"reduce without initial value", `{"reduce":[{"var":"a"},{"+":[{"var":"accumulator"},{"var":"current"}]}]}`, `{"a":[1,2]}`, `3`, `0`},
+		{"reduce to a list", `{"reduce":[{"var":"a"},{"merge":[{"var":"accumulator"},{"var":"current"}]},[]]}`, `{"a":[1,2]}`, `[1,2]`, `error`},
+		{"reduce skips null", `{"reduce":[{"var":"a"},{"+":[{"var":"accumulator"},1]},0]}`, `{"a":[1,null]}`, `2`, `1`},
+		{"reduce of nothing", `{"reduce":[{"var":"a"},{"+":[{"var":"accumulator"},1]},7]}`, `{}`, `7`, `0`},
+		{"a chain of equals", `{"==":[3,3,2]}`, `{}`, `false`, `true`},
+		{"order of texts", `{"<":["😀","ﬁ"]}`, `{}`, `true`, `false`},
+		{"quantifier without list", `{"all":[{"var":"a"},{">":[{"var":""},1]}]}`, `{}`, `error Invalid Arguments`, `false`},
+		{"and of nothing", `{"and":[]}`, `{}`, `false`, `null`},
+		{"log", `{"log":1}`, `{}`, `1`, `error`},
+		{"val", `{"val":["a","b"]}`, `{"a":{"b":1}}`, `1`, `error`},
+		{"exists", `{"exists":"a"}`, `{"a":1}`, `true`, `error`},
+		{"??", `{"??":[null,1]}`, `{}`, `1`, `error`},
+		{"try", `{"try":[{"throw":"x"},1]}`, `{}`, `1`, `error`},
+		{"preserve", `{"preserve":{"var":"a"}}`, `{}`, `{"var":"a"}`, `error`},
 	} {
 		t.Run(c.part, func(t *testing.T) {
 			assert.Equal(t, c.ours, valued(t, loose(t, c.rule), c.data), "ours")

@@ -162,7 +162,7 @@ func unchanged(s sinks.Sink) error {
 		return err
 	}
 	if want := Alert(); !bytes.Equal(o.Data, want.Data) || !maps.Equal(o.Labels, want.Labels) {
-		return fmt.Errorf("Data is %s and Labels %v after Deliver; want them as before", o.Data, slices.Collect(maps.Keys(o.Labels)))
+		return fmt.Errorf("outcome with data %s and labels %v after Deliver; want them as before", o.Data, slices.Collect(maps.Keys(o.Labels)))
 	}
 	return nil
 }

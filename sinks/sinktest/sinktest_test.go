@@ -94,11 +94,11 @@ func TestBreachesAreFound(t *testing.T) {
 		"changes data": {func(_ context.Context, o rules.Outcome) error {
 			o.Data[0] = '['
 			return nil
-		}, "leaves the outcome as it is", `Data is ["temperature":31.2} and Labels [site] after Deliver; want them as before`},
+		}, "leaves the outcome as it is", `outcome with data ["temperature":31.2} and labels [site] after Deliver; want them as before`},
 		"changes labels": {func(_ context.Context, o rules.Outcome) error {
 			clear(o.Labels)
 			return nil
-		}, "leaves the outcome as it is", "Labels [] after Deliver"},
+		}, "leaves the outcome as it is", "labels [] after Deliver"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorContains(t, find(t, tt.clause)(tt.deliver), tt.want)

@@ -125,19 +125,20 @@ func (c *Config) host(raw strictjson.Raw) (string, error) {
 
 // key is what signs; nil without a secret.
 func (c *Config) key(raw strictjson.Raw) ([]byte, error) {
-	at, secret := raw.Member("secret").At, string(c.Secret)
+	written, file, secret := raw.Member("secret"), raw.Member("secretFile"), string(c.Secret)
+	at := written.At
 	switch {
-	case c.Secret != "" && c.SecretFile != "":
-		return nil, raw.Member("secretFile").At.Errorf("secret and secretFile; want one of them")
-	case c.SecretFile != "":
-		at = raw.Member("secretFile").At
+	case !written.IsZero() && !file.IsZero():
+		return nil, file.At.Errorf("secret and secretFile; want one of them")
+	case file.Kind() == strictjson.String:
+		at = file.At
 		b, err := os.ReadFile(credential(c.SecretFile))
 		if err != nil {
 			return nil, at.Errorf("%w", err)
 		}
 		secret = strings.TrimSpace(string(b))
-	case raw.Member("secret").Kind() != strictjson.String:
-		return nil, nil
+	case written.Kind() != strictjson.String:
+		return nil, nil // there is none, or Decode has complained
 	}
 	key, err := decodeSecret(secret)
 	if err != nil {

@@ -147,7 +147,7 @@ func (s *source) play(ctx context.Context, emit sources.Emit) (played int, err e
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	next, err := s.reader(f)
 	if err != nil {
 		return 0, err

@@ -147,14 +147,14 @@ func TestRunErrors(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing.ndjson")
 	empty := written(t, "empty.ndjson", "\n")
 	onlyBroken := written(t, "broken.ndjson", "x\n")
-	table := written(t, "s.csv", "when,n\n1,2\n")
+	table := written(t, "s.csv", "stamp,n\n1,2\n")
 	for name, tt := range map[string]struct{ config, want string }{
 		"missing":            {fmt.Sprintf(`{"path":%q}`, missing), "file source: open " + missing + ": no such file or directory"},
 		"a folder":           {fmt.Sprintf(`{"path":%q,"format":"ndjson"}`, filepath.Dir(empty)), "file source: " + filepath.Dir(empty) + ": read " + filepath.Dir(empty) + ": is a directory"},
 		"nothing to loop":    {fmt.Sprintf(`{"path":%q,"loop":true,"times":"now"}`, empty), "file source: " + empty + " has no samples to play in a loop"},
 		"only broken lines":  {fmt.Sprintf(`{"path":%q,"loop":true,"times":"now"}`, onlyBroken), "file source: " + onlyBroken + " has no samples to play in a loop"},
-		"no such column":     {fmt.Sprintf(`{"path":%q,"twin":"t","feed":"f","timeColumn":"whn"}`, table), "file source: " + table + `:1:1: no time column "whn"; want one of when, n; did you mean "when"?`},
-		"no column for time": {fmt.Sprintf(`{"path":%q,"twin":"t","feed":"f"}`, table), "file source: " + table + ":1:1: no time column among when, n; want timestamp, time, occurredAt, datetime, date, or the name of another"},
+		"no such column":     {fmt.Sprintf(`{"path":%q,"twin":"t","feed":"f","timeColumn":"stmp"}`, table), "file source: " + table + `:1:1: no time column "stmp"; want one of stamp, n; did you mean "stamp"?`},
+		"no column for time": {fmt.Sprintf(`{"path":%q,"twin":"t","feed":"f"}`, table), "file source: " + table + ":1:1: no time column among stamp, n; want timestamp, time, occurredAt, datetime, date, or the name of another"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := open(t, tt.config).Run(t.Context(), func(context.Context, ...rules.Sample) error { return nil })

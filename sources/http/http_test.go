@@ -2,12 +2,14 @@ package http
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -43,7 +45,7 @@ func listen(t *testing.T) (listening, string) {
 	var config net.ListenConfig
 	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() { _ = l.Close() }) // Run has closed it, or never begun
 	return listening{s.(*source), l}, "http://" + l.Addr().String()
 }
 
@@ -59,7 +61,7 @@ func send(ctx context.Context, client *http.Client, url, body string) (status in
 			return 0, "", err
 		}
 		text, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
+		err = errors.Join(err, resp.Body.Close())
 		if err != nil || resp.StatusCode != http.StatusServiceUnavailable || ctx.Err() != nil {
 			return resp.StatusCode, string(text), err
 		}
@@ -117,11 +119,58 @@ func TestShutdownAnswers(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+// TestShutdownDoesNotWaitForever proves that a request which cannot be stored
+// is told so, and that one whose emit hears nothing holds nobody up.
+func TestShutdownDoesNotWaitForever(t *testing.T) {
+	for name, tt := range map[string]struct {
+		emit   func(ctx context.Context, release <-chan struct{}) error
+		answer string
+		after  time.Duration
+	}{
+		"told": {func(ctx context.Context, _ <-chan struct{}) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}, "HTTP/1.1 503 ", grace},
+		"deaf": {func(_ context.Context, release <-chan struct{}) error {
+			<-release
+			return nil
+		}, "", grace + lastWords},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, client := net.Pipe()
+				l := make(pipes, 1)
+				l <- server
+				ctx, cancel := context.WithCancel(t.Context())
+				release, done, called := make(chan struct{}), make(chan error, 1), make(chan struct{})
+				go func() {
+					done <- (&source{Config{Path: "/samples"}}).serve(ctx, l, func(ctx context.Context, _ ...rules.Sample) error {
+						close(called)
+						return tt.emit(ctx, release)
+					})
+				}()
+				body := `{"twin":"t","feed":"f","data":{}}`
+				_, err := fmt.Fprintf(client, "POST /samples HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+				require.NoError(t, err)
+				<-called
+				start := time.Now()
+				cancel()
+				answer, err := io.ReadAll(client)
+				require.NoError(t, err)
+				assert.True(t, strings.HasPrefix(string(answer), tt.answer), "%s", answer)
+				require.NoError(t, <-done)
+				assert.WithinRange(t, time.Now(), start.Add(tt.after), start.Add(tt.after+900*time.Millisecond))
+				close(release)
+			})
+		})
+	}
+}
+
 func TestRunErrors(t *testing.T) {
 	var config net.ListenConfig
 	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // the test is over
 	s, err := New(parse(t, fmt.Sprintf(`{"listen":%q}`, l.Addr())))
 	require.NoError(t, err)
 	err = s.Run(t.Context(), func(context.Context, ...rules.Sample) error { return nil })

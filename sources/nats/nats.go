@@ -121,7 +121,7 @@ func (r *reading) options(ctx context.Context) []nats.Option {
 }
 
 // dialer lets ctx interrupt a dial.
-type dialer struct{ ctx context.Context } //nolint:containedctx // nats.CustomDialer has no parameter for it
+type dialer struct{ ctx context.Context } // nats.CustomDialer has no parameter for it
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
 	own := net.Dialer{Timeout: dialTimeout}

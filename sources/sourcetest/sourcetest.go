@@ -151,7 +151,7 @@ func (r *running) wait(event <-chan struct{}) error {
 	case <-event:
 		return nil
 	case <-time.After(soon):
-		return fmt.Errorf("nothing happens for %v", soon)
+		return errors.Join(fmt.Errorf("nothing happens for %v", soon), r.sendFailed())
 	case err := <-r.done:
 		r.done <- err
 		if err != nil {
@@ -166,6 +166,24 @@ func (r *running) wait(event <-chan struct{}) error {
 	}
 }
 
+// sendFailed is what Send has failed with until now.
+func (r *running) sendFailed() error {
+	select {
+	case err := <-r.sent:
+		r.sent <- err
+		return sendError(err)
+	default:
+		return nil
+	}
+}
+
+func sendError(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return fmt.Errorf("the origin's Send: %w", err)
+}
+
 // end ends ctx and wants Run to return nil soon.
 func (r *running) end() error {
 	r.cancel()
@@ -173,8 +191,8 @@ func (r *running) end() error {
 		return err
 	}
 	select {
-	case <-r.sent:
-		return nil
+	case err := <-r.sent:
+		return sendError(err)
 	case <-time.After(soon):
 		return errors.New("the origin's Send does not return when ctx ends")
 	}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// asEngine makes the test binary be the engine: what is tested is a process.
+const asEngine = "TOCSIN_TEST_AS_ENGINE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asEngine) != "" {
+		os.Unsetenv(asEngine) //nolint:errcheck // it is set
+		main()
+	}
+	testscript.Main(m, map[string]func(){"engine": main})
+}
+
+// TestScripts runs the command line as its manual says it is used.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PORT", fmt.Sprint(freePort(t)))
+			e.Setenv("NATS_PORT", fmt.Sprint(freePort(t)))
+			e.Setenv("NO_COLOR", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"http": httpCmd, "await": awaitCmd},
+	})
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close() //nolint:errcheck // it was only asked for
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// httpCmd is: http METHOD PATH [FILE]. The status and body become stdout.
+func httpCmd(ts *testscript.TestScript, _ bool, args []string) {
+	body := ""
+	if len(args) > 2 {
+		body = ts.ReadFile(args[2])
+	}
+	req, err := http.NewRequest(args[0], "http://127.0.0.1:"+ts.Getenv("PORT")+args[1], strings.NewReader(body))
+	ts.Check(err)
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close() //nolint:errcheck // it is read
+	text, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	_, err = fmt.Fprintf(ts.Stdout(), "%d %s\n", resp.StatusCode, text)
+	ts.Check(err)
+}
+
+// awaitCmd is: await PATH TEXT: waits until the answer holds the text.
+func awaitCmd(ts *testscript.TestScript, _ bool, args []string) {
+	last := ""
+	for range 400 {
+		resp, err := http.Get("http://127.0.0.1:" + ts.Getenv("PORT") + args[0])
+		if err == nil {
+			text, _ := io.ReadAll(resp.Body)
+			resp.Body.Close() //nolint:errcheck // it is read
+			if last = string(text); strings.Contains(last, args[1]) {
+				return
+			}
+		}
+		<-time.After(25 * time.Millisecond)
+	}
+	ts.Fatalf("%s never said %q; last: %s", args[0], args[1], last)
+}
+
+func TestEnvironmentOverlay(t *testing.T) {
+	c := defaultConfig()
+	warnings, err := c.overlay([]string{
+		"HOME=/", "TOCSIN_HTTP_LISTEN=127.0.0.1:9", "TOCSIN_BUS_PARTITIONS=4", "TOCSIN_DRAINTIMEOUT=5s", "TOCSIN_LOG_LEVL=debug", "TOCSIN_SERVICE_HOST=10.0.0.1",
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "127.0.0.1:9", c.HTTP.Listen)
+	assert.Equal(t, 4, c.Bus.Partitions)
+	assert.Equal(t, 5*time.Second, c.DrainTimeout)
+	assert.Equal(t, []string{`TOCSIN_LOG_LEVL is no setting; did you mean "TOCSIN_LOG_LEVEL"?`, "TOCSIN_SERVICE_HOST is no setting"}, warnings)
+	_, err = c.overlay([]string{"TOCSIN_BUS_PARTITIONS=many", "TOCSIN_DRAINTIMEOUT=5"})
+	require.EqualError(t, err, "TOCSIN_BUS_PARTITIONS:1:1: invalid character 'm' at start of value\n"+
+		`TOCSIN_DRAINTIMEOUT:1:1: got "5"; want a duration with its unit, such as "90s" or "15m"`)
+}

@@ -32,7 +32,7 @@ type Answer struct {
 type Subscription struct {
 	Name    string     // of the durable consumer: one sink, one name
 	Kind    rules.Kind // "" = all
-	Workers int        // deliveries at a time; default 8
+	Workers int        // deliveries at a time; default 1, which keeps their order
 	AckWait time.Duration
 }
 
@@ -61,7 +61,7 @@ func (b *Bus) Subscribe(ctx context.Context, s Subscription) (*Deliveries, error
 		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
 	}
 	if s.Workers == 0 {
-		s.Workers = 8
+		s.Workers = 1
 	}
 	return &Deliveries{subscription: s, consumer: consumer}, nil
 }

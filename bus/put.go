@@ -139,6 +139,16 @@ const (
 	codeMemExceeded = 10028
 )
 
+// errAway is what the client calls an exceeded buffer: there is none, on purpose.
+var errAway = errors.New("NATS is out of reach; connecting again")
+
+func away(err error) error {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrDisconnected) {
+		return errAway
+	}
+	return err
+}
+
 func putError(err error) error {
 	if e, ok := errors.AsType[*jetstream.APIError](err); ok {
 		switch e.ErrorCode {
@@ -146,7 +156,7 @@ func putError(err error) error {
 			return fmt.Errorf("stream %s: %w: %s", feedStream, ErrFull, e.Description)
 		}
 	}
-	return fmt.Errorf("stream %s: %w", feedStream, err)
+	return fmt.Errorf("stream %s: %w", feedStream, away(err))
 }
 
 // PutControl stores a control message in a partition's order and gives its sequence.

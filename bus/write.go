@@ -275,7 +275,7 @@ func (w *Writer) drop(n int) {
 func (w *Writer) mend(ctx context.Context, err error) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		if w.trouble != nil {
-			w.trouble(fmt.Errorf("stream %s: %w", outStream, err))
+			w.trouble(fmt.Errorf("stream %s: %w", outStream, away(err)))
 		}
 		timer := time.NewTimer(wait)
 		select {

@@ -48,7 +48,7 @@ type NamedSink struct {
 	Name    string // also of its place in the stream: it outlives restarts
 	Kind    rules.Kind
 	Sink    sinks.Sink
-	Workers int             // deliveries at a time; default 8
+	Workers int             // deliveries at a time; default 1, which keeps their order
 	Retry   []time.Duration // waits between attempts; default DefaultRetry. After the last: dead letter
 }
 

@@ -454,8 +454,8 @@ func TestTwinsComeAndGo(t *testing.T) {
 	w.until("the output twin is back", func() bool { return w.Stats().Twins == 2 })
 }
 
-// Outputs are samples again: another interaction follows the output twins. One
-// that follows its own kind in a circle ends after eight hops.
+// Outputs are samples again: another interaction follows the output twins. Two
+// that follow each other would go on for ever; they end after eight hops.
 func TestInteractionsChainAndLoopsEnd(t *testing.T) {
 	sink := &heard{}
 	dir := ruleFile(t, overheating)
@@ -475,6 +475,26 @@ func TestInteractionsChainAndLoopsEnd(t *testing.T) {
 	assert.Equal(t, "a", chained.Interaction)
 	assert.Equal(t, twins.OutputID("a", twins.OutputID("overheating", "machine_0")), chained.Twin)
 	assert.True(t, chained.At.Equal(noon))
+
+	write(t, filepath.Join(dir, "b.json"), loop("b", "temperature_status"))
+	const perLevel = 2 // a follows b's output twins, b follows a's
+	all := 2 + perLevel*(engine.MaxHops-1)
+	w.until("output twins of eight levels", func() bool { return w.Stats().Twins == all })
+	w.emit(reading("machine_0", 1, 20))
+	deepest := func() (n int) {
+		for _, o := range sink.all() {
+			n = max(n, int(o.Hops))
+		}
+		return n
+	}
+	w.until("eight hops", func() bool { return deepest() == engine.MaxHops })
+	w.drain()
+	assert.Equal(t, all, w.Stats().Twins)
+	assert.Equal(t, engine.MaxHops, deepest())
+	letters, err := w.bus.DeadLetters(t.Context(), 1)
+	require.NoError(t, err)
+	require.Len(t, letters, 1)
+	assert.Equal(t, "loop: made by 8 interactions, and one more follows", letters[0].Reason)
 }
 
 func TestSinksAreTriedAgainAndThenGivenUp(t *testing.T) {

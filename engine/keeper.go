@@ -265,7 +265,7 @@ func (e *Engine) reconcileTwin(ctx context.Context, p *rules.Program, id string)
 	source, ok := e.twins.Get(id)
 	e.mu.RUnlock()
 	outputID := twins.OutputID(p.ID(), id)
-	if !ok || !p.Enabled() || twins.Maker(source) == p.ID() || !follows(p, source) {
+	if !ok || !p.Enabled() || twins.Maker(source) == p.ID() || !follows(p, source) || e.depth(source) >= MaxHops {
 		if p.Enabled() {
 			e.orphaned(outputID)
 		}
@@ -285,6 +285,18 @@ func (e *Engine) reconcileTwin(ctx context.Context, p *rules.Program, id string)
 		return nil // alerts only
 	}
 	return e.putTwin(ctx, twins.Output(spec, source))
+}
+
+// depth is how many interactions have made a twin one after the other. It ends
+// circles of interactions, as MaxHops does for samples: each would make an output
+// twin of the other's.
+func (e *Engine) depth(t *twins.Twin) (n int) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for ok := true; ok && n < MaxHops && twins.Maker(t) != ""; n++ {
+		t, ok = e.twins.Get(twins.Source(t))
+	}
+	return n
 }
 
 // follows says whether a source of p takes the twin and one of its feeds.

@@ -13,8 +13,8 @@ import (
 	"tocsin.internal/twins"
 )
 
-// MaxHops is how many interactions may make a sample one after the other. A
-// sample that more have made is a loop, and becomes a dead letter.
+// MaxHops is how many interactions may make a sample one after the other. Where
+// one more would follow there is a loop, and the sample becomes a dead letter.
 const MaxHops = 8
 
 // The reasons of dead letters that are found where samples are judged; those of
@@ -23,7 +23,7 @@ const (
 	reasonUnknownTwin = "unknown twin"
 	reasonUnknownFeed = "unknown feed"
 	reasonTooLarge    = "too large"
-	reasonLoop        = "loop: made by more than 8 interactions"
+	reasonLoop        = "loop: made by 8 interactions, and one more follows"
 )
 
 // partition is the unit of judging: the twins whose samples come in one order,
@@ -88,9 +88,6 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 	if len(s.Data) > p.maxBytes {
 		return out, &rules.DataError{Reason: reasonTooLarge, Err: fmt.Errorf("%d bytes; want at most %d", len(s.Data), p.maxBytes)}
 	}
-	if s.Hops > MaxHops {
-		return out, &rules.DataError{Reason: reasonLoop}
-	}
 	m := p.twins[s.Twin]
 	if m == nil {
 		if m = p.stranger(s); m == nil {
@@ -106,6 +103,9 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 	}
 	if err := s.Read(); err != nil {
 		return out, err
+	}
+	if s.Hops >= MaxHops && len(f.bindings) > 0 {
+		return out, &rules.DataError{Reason: reasonLoop}
 	}
 	for _, b := range f.bindings {
 		out = b.judge(s, out, p.offline)

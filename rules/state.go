@@ -12,14 +12,14 @@ func (s SourceSet) Has(i int) bool { return s>>i&1 == 1 }
 // either judged (Unknown, Errors, True or False) or, by a rule that keeps a
 // state, dropped as late; a rule without a state judges late ones too.
 type Funnel struct {
-	Received uint64
-	Late     uint64 // not newer than the newest sample of their feed
-	Unknown  uint64 // an input was missing, null or not finite
-	Errors   uint64 // an expression failed: a division by zero, a throw
-	True     uint64
-	False    uint64
-	Raised   uint64
-	Resolved uint64
+	Received uint64 `json:"received"`
+	Late     uint64 `json:"late"`    // not newer than the newest sample of their feed
+	Unknown  uint64 `json:"unknown"` // an input was missing, null or not finite
+	Errors   uint64 `json:"errors"`  // an expression failed: a division by zero, a throw
+	True     uint64 `json:"true"`
+	False    uint64 `json:"false"`
+	Raised   uint64 `json:"raised"`
+	Resolved uint64 `json:"resolved"`
 }
 
 // Counters are the funnels of a program's rules. One worker owns them.

@@ -134,8 +134,21 @@ func Maker(t *Twin) string {
 	if !t.Has(rules.PropCreatedFrom, rules.Literal{Kind: rules.URI, Value: rules.CreatedByInteraction}) {
 		return ""
 	}
+	return uri(t, rules.PropModel)
+}
+
+// Source is the twin that an output twin was made of, or "" for any other twin.
+func Source(t *Twin) string {
+	if Maker(t) == "" {
+		return ""
+	}
+	return uri(t, rules.PropDataSource)
+}
+
+// uri is the first URI of that property, or "".
+func uri(t *Twin, key string) string {
 	for _, p := range t.Properties {
-		if p.Key == rules.PropModel && p.Value.Kind == rules.URI {
+		if p.Key == key && p.Value.Kind == rules.URI {
 			return p.Value.Value
 		}
 	}

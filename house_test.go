@@ -55,6 +55,7 @@ var rooms = []room{
 	{pattern: "internal/*", imports: []string{"internal/..."}},
 	{pattern: "cmd/*", imports: []string{"..."}},
 	{pattern: "benchmarks/...", imports: []string{"..."}},
+	{pattern: "examples", tests: []string{"engine", "sources", "twins", "rules", "internal/..."}},
 	{pattern: "tools/..."},
 }
 

@@ -39,7 +39,8 @@ func (c control) encode() []byte {
 }
 
 func putInteraction(p *rules.Program) control { return control{Op: opInteractionPut, Text: p.Text()} }
-func putTwin(t *twins.Twin) control           { return control{Op: opTwinPut, Twin: t.AppendJSON(nil)} }
+
+func putTwin(t *twins.Twin) control { return control{Op: opTwinPut, Twin: t.AppendJSON(nil)} }
 
 func (u Unknown) control() control {
 	c := control{Op: opUnknown, Policy: string(u.Policy)}

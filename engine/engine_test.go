@@ -213,7 +213,8 @@ func TestSamplesBecomeOutcomes(t *testing.T) {
 	w.until("output twins", func() bool { return w.Stats().Twins == 4 })
 	samples := []rules.Sample{
 		reading("machine_0", 0, 31.2), reading("machine_1", 0, 30), reading("machine_0", 1, 31),
-		reading("machine_0", 2, "null"), reading("machine_0", 3, 29), {Twin: "machine_1", Feed: "currentTemp", At: noon, Data: []byte(`{"other":1}`)},
+		reading("machine_0", 2, "null"), reading("machine_0", 3, 29),
+		{Twin: "machine_1", Feed: "currentTemp", At: noon, Data: []byte(`{"other":1}`)},
 	}
 	w.emit(samples...)
 	w.drain()

@@ -56,7 +56,7 @@ func (w *worker) run(ctx context.Context) error {
 		w.caughtUp()
 		batch, err = reader.Next(ctx, idle, batch)
 		if err != nil {
-			return w.stop()
+			return w.stop(context.WithoutCancel(ctx))
 		}
 		if len(batch) == 0 {
 			err = w.flush(ctx)
@@ -69,7 +69,7 @@ func (w *worker) run(ctx context.Context) error {
 		}
 		w.publishCounters()
 		if err != nil && ctx.Err() != nil {
-			return w.stop()
+			return w.stop(context.WithoutCancel(ctx))
 		}
 		if err != nil {
 			return err
@@ -88,8 +88,8 @@ func (w *worker) flush(ctx context.Context) error {
 
 // stop writes down how far the worker has come. What it does not manage is
 // judged again after the next start, without a trace.
-func (w *worker) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+func (w *worker) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	if err := w.flush(ctx); err != nil {
 		return fmt.Errorf("flushing outcomes: %w", err)

@@ -161,7 +161,7 @@ x:1:86: /txt: unknown field "txt"; did you mean "text"?`,
 
 func TestDataTypes(t *testing.T) {
 	// The list of the iotics API, common.proto.
-	for _, name := range strings.Fields("dateTime time date boolean integer decimal float double nonPositiveInteger negativeInteger " +
+	for name := range strings.FieldsSeq("dateTime time date boolean integer decimal float double nonPositiveInteger negativeInteger " +
 		"nonNegativeInteger positiveInteger long unsignedLong int unsignedInt short unsignedShort byte unsignedByte base64Binary anyURI string") {
 		assert.NoError(t, describe(`{"label":"t","dataType":"`+name+`"}`, new(rules.Value)), name)
 	}

@@ -37,17 +37,13 @@ type process struct {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0], "run", "-c", filepath.Join(p.dir, "engine.json"))
+	p.cmd = exec.CommandContext(p.t.Context(), os.Args[0], "run", "-c", filepath.Join(p.dir, "engine.json"))
 	p.cmd.Env = append(os.Environ(), asEngine+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = io.Discard, &p.log
 	require.NoError(p.t, p.cmd.Start())
 	require.Eventually(p.t, func() bool {
-		resp, err := http.Get(p.url("/readyz"))
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close() //nolint:errcheck // only the status counts
-		return resp.StatusCode == http.StatusOK
+		status, _, err := request(p.t.Context(), http.MethodGet, p.url("/readyz"), "", nil)
+		return err == nil && status == http.StatusOK
 	}, 30*time.Second, 10*time.Millisecond, "%s", &p.log)
 }
 
@@ -60,20 +56,12 @@ func (p *process) kill() {
 
 // post sends a batch under its key until it is answered, and says whether it was.
 func (p *process) post(key string, batch []string) bool {
-	req, err := http.NewRequest(http.MethodPost, p.url("/api/v1/samples"), strings.NewReader(strings.Join(batch, "\n")))
-	require.NoError(p.t, err)
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	req.Header.Set("Idempotency-Key", key)
-	resp, err := http.DefaultClient.Do(req)
+	header := http.Header{"Content-Type": {"application/x-ndjson"}, "Idempotency-Key": {key}}
+	status, text, err := request(p.t.Context(), http.MethodPost, p.url("/api/v1/samples"), strings.Join(batch, "\n"), header)
 	if err != nil {
 		return false
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is read
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return false
-	}
-	require.Equal(p.t, http.StatusOK, resp.StatusCode, "%s", text)
+	require.Equal(p.t, http.StatusOK, status, text)
 	return true
 }
 

@@ -54,7 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		code = e.code
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, text) //nolint:errcheck // there is nobody else to tell
+		fmt.Fprintln(stderr, text)
 	}
 	return code
 }

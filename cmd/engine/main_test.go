@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -48,20 +49,31 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// request gives the status and the body of an answer.
+func request(ctx context.Context, method, url, body string, header http.Header) (status int, text string, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header = header
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it is read
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}
+
 // httpCmd is: http METHOD PATH [FILE]. The status and body become stdout.
 func httpCmd(ts *testscript.TestScript, _ bool, args []string) {
 	body := ""
 	if len(args) > 2 {
 		body = ts.ReadFile(args[2])
 	}
-	req, err := http.NewRequest(args[0], "http://127.0.0.1:"+ts.Getenv("PORT")+args[1], strings.NewReader(body))
+	status, text, err := request(context.Background(), args[0], "http://127.0.0.1:"+ts.Getenv("PORT")+args[1], body, nil)
 	ts.Check(err)
-	resp, err := http.DefaultClient.Do(req)
-	ts.Check(err)
-	defer resp.Body.Close() //nolint:errcheck // it is read
-	text, err := io.ReadAll(resp.Body)
-	ts.Check(err)
-	_, err = fmt.Fprintf(ts.Stdout(), "%d %s\n", resp.StatusCode, text)
+	_, err = fmt.Fprintf(ts.Stdout(), "%d %s\n", status, text)
 	ts.Check(err)
 }
 
@@ -69,13 +81,10 @@ func httpCmd(ts *testscript.TestScript, _ bool, args []string) {
 func awaitCmd(ts *testscript.TestScript, _ bool, args []string) {
 	last := ""
 	for range 400 {
-		resp, err := http.Get("http://127.0.0.1:" + ts.Getenv("PORT") + args[0])
-		if err == nil {
-			text, _ := io.ReadAll(resp.Body)
-			resp.Body.Close() //nolint:errcheck // it is read
-			if last = string(text); strings.Contains(last, args[1]) {
-				return
-			}
+		var err error
+		_, last, err = request(context.Background(), http.MethodGet, "http://127.0.0.1:"+ts.Getenv("PORT")+args[0], "", nil)
+		if err == nil && strings.Contains(last, args[1]) {
+			return
 		}
 		<-time.After(25 * time.Millisecond)
 	}

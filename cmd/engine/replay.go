@@ -252,34 +252,34 @@ func (r *replayer) unreadable(s *rules.Sample, err error) {
 		return
 	}
 	if e, ok := errors.AsType[*rules.DataError](err); ok {
-		fmt.Fprintf(r.stderr, "line %d: %v\n", s.Seq, e) //nolint:errcheck // the terminal is gone
+		fmt.Fprintf(r.stderr, "line %d: %v\n", s.Seq, e)
 		return
 	}
-	fmt.Fprintln(r.stderr, err) //nolint:errcheck // as above
+	fmt.Fprintln(r.stderr, err)
 }
 
 func (r *replayer) summary() {
 	w := r.stderr
-	fmt.Fprintf(w, "%s of %s", count(r.samples, "sample"), count(r.replay.Twins(), "twin")) //nolint:errcheck // as above
+	fmt.Fprintf(w, "%s of %s", count(r.samples, "sample"), count(r.replay.Twins(), "twin"))
 	if !r.first.IsZero() {
-		fmt.Fprintf(w, ", %s .. %s", r.first.UTC().Format(time.DateTime), r.last.UTC().Format(time.DateTime)) //nolint:errcheck // as above
+		fmt.Fprintf(w, ", %s .. %s", r.first.UTC().Format(time.DateTime), r.last.UTC().Format(time.DateTime))
 	}
-	fmt.Fprintf(w, ", %.2f s, %s samples/s\n", r.took.Seconds(), short(float64(r.samples)/max(r.took.Seconds(), 1e-9))) //nolint:errcheck // as above
+	fmt.Fprintf(w, ", %.2f s, %s samples/s\n", r.took.Seconds(), short(float64(r.samples)/max(r.took.Seconds(), 1e-9)))
 	if r.unread > 0 {
-		fmt.Fprintf(w, "%s could not be judged; live they would be dead letters\n", count(r.unread, "line")) //nolint:errcheck // as above
+		fmt.Fprintf(w, "%s could not be judged; live they would be dead letters\n", count(r.unread, "line"))
 	}
 	for _, kind := range slices.Sorted(maps.Keys(r.kinds)) {
-		fmt.Fprintf(w, "%s\n", count(r.kinds[kind], string(kind))) //nolint:errcheck // as above
+		fmt.Fprintf(w, "%s\n", count(r.kinds[kind], string(kind)))
 	}
 	funnels := r.replay.Funnels()
 	for _, id := range slices.Sorted(maps.Keys(funnels)) {
 		for i, name := range funnels[id].Names {
 			f := funnels[id].Rules[i]
-			fmt.Fprintf(w, "%s/%s: %d received, %d true, %d false, %d unknown, %d failed, %d late", id, name, f.Received, f.True, f.False, f.Unknown, f.Errors, f.Late) //nolint:errcheck // as above
+			fmt.Fprintf(w, "%s/%s: %d received, %d true, %d false, %d unknown, %d failed, %d late", id, name, f.Received, f.True, f.False, f.Unknown, f.Errors, f.Late)
 			if f.Raised+f.Resolved > 0 {
-				fmt.Fprintf(w, ", %d raised, %d resolved", f.Raised, f.Resolved) //nolint:errcheck // as above
+				fmt.Fprintf(w, ", %d raised, %d resolved", f.Raised, f.Resolved)
 			}
-			fmt.Fprintln(w) //nolint:errcheck // as above
+			fmt.Fprintln(w)
 		}
 	}
 }
@@ -335,17 +335,17 @@ func (b *bar) show(share float64, n int) {
 	}
 	b.last, b.shown = time.Now(), true
 	if share < 0 {
-		fmt.Fprintf(b.w, "\r\033[K%d samples", n) //nolint:errcheck // the terminal is gone
+		fmt.Fprintf(b.w, "\r\033[K%d samples", n)
 		return
 	}
 	const width = 40
 	done := int(share * width)
-	fmt.Fprintf(b.w, "\r\033[K[%s%s] %3.0f %%  %d samples", strings.Repeat("=", done), strings.Repeat(" ", width-done), 100*share, n) //nolint:errcheck // as above
+	fmt.Fprintf(b.w, "\r\033[K[%s%s] %3.0f %%  %d samples", strings.Repeat("=", done), strings.Repeat(" ", width-done), 100*share, n)
 }
 
 func (b *bar) clear() {
 	if b.shown {
-		fmt.Fprint(b.w, "\r\033[K") //nolint:errcheck // the terminal is gone
+		fmt.Fprint(b.w, "\r\033[K")
 		b.shown = false
 	}
 }

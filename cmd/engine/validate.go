@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,24 +45,24 @@ func validate(paths []string, stdout, stderr io.Writer) error {
 	for _, path := range paths {
 		files, err := engine.RuleFiles(path)
 		if err != nil {
-			fmt.Fprintln(stderr, err) //nolint:errcheck // the terminal is gone
+			fmt.Fprintln(stderr, err)
 			unread++
 			continue
 		}
 		if len(files) == 0 {
-			fmt.Fprintf(stderr, "%s: no interaction in this folder; want *.json or */interaction.json\n", path) //nolint:errcheck // as above
+			fmt.Fprintf(stderr, "%s: no interaction in this folder; want *.json or */interaction.json\n", path)
 			bad++
 		}
 		for _, file := range files {
 			found, err := check(file, ids)
 			switch {
 			case err == nil:
-				fmt.Fprintln(stdout, found) //nolint:errcheck // as above
+				fmt.Fprintln(stdout, found)
 			case errors.As(err, new(*fs.PathError)):
-				fmt.Fprintln(stderr, err) //nolint:errcheck // as above
+				fmt.Fprintln(stderr, err)
 				unread++
 			default:
-				fmt.Fprintln(stderr, err) //nolint:errcheck // as above
+				fmt.Fprintln(stderr, err)
 				bad++
 			}
 		}
@@ -107,11 +108,11 @@ func check(file string, ids map[string]string) (string, error) {
 		return "", fmt.Errorf("%s: id %q is that of %s too; want an id of its own", file, p.ID(), first)
 	}
 	ids[p.ID()] = file
-	out := fmt.Sprintf("%s: ok, %s, %s", file, count(len(p.Rules()), "rule"), count(len(p.Sources()), "source"))
+	lines := []string{fmt.Sprintf("%s: ok, %s, %s", file, count(len(p.Rules()), "rule"), count(len(p.Sources()), "source"))}
 	for _, w := range p.Warnings() {
-		out += "\nwarning: " + w.Error()
+		lines = append(lines, "warning: "+w.Error())
 	}
-	return out, nil
+	return strings.Join(lines, "\n"), nil
 }
 
 // kindOfDocument tells the documents apart by what only they have.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -255,9 +256,9 @@ func (r Raw) Elems() []Raw { return r.elems }
 
 // Member is the value of an object's member; the zero Raw when it is absent.
 func (r Raw) Member(name string) Raw {
-	for i := len(r.members) - 1; i >= 0; i-- {
-		if r.members[i].Name == name {
-			return r.members[i].Value
+	for _, m := range slices.Backward(r.members) {
+		if m.Name == name {
+			return m.Value
 		}
 	}
 	return Raw{}

@@ -79,7 +79,7 @@ func deliver(ctx context.Context, s sinks.Sink, o rules.Outcome) error {
 	case err := <-done:
 		return err
 	case <-time.After(2 * soon):
-		return errors.New("Deliver goes on after ctx has ended")
+		return errors.New("a delivery goes on after ctx has ended")
 	}
 }
 

@@ -35,6 +35,7 @@ type Config struct {
 	Sources        []NamedSource
 	Sinks          []NamedSink
 	DrainTimeout   time.Duration // for what sinks have begun; default 30 s
+	SnapshotEvery  time.Duration // default 30 s: how much is judged again after a crash
 }
 
 // NamedSource is a source and its name in logs.
@@ -100,6 +101,9 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	}
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = 30 * time.Second
+	}
+	if c.SnapshotEvery == 0 {
+		c.SnapshotEvery = 30 * time.Second
 	}
 	if c.Unknown == "" {
 		c.Unknown = DeadLetter

@@ -16,8 +16,7 @@ const (
 	// idle is how long the worker waits for more before it asks the bus to
 	// acknowledge what it wrote: short enough for a drain, long enough to cost nothing.
 	idle = 200 * time.Millisecond
-	// A snapshot is taken after so long, or after so many messages.
-	snapshotEvery    = 30 * time.Second
+	// A snapshot is taken after Config.SnapshotEvery, or after so many messages.
 	snapshotMessages = 300_000
 	// What a worker may take to write down where it is when it stops.
 	stopPatience = 20 * time.Second
@@ -218,7 +217,7 @@ func (w *worker) caughtUp() {
 const noTarget = ^uint64(0)
 
 func (w *worker) snapshotIfDue(ctx context.Context) error {
-	if w.seq == w.saved || time.Since(w.savedAt) < snapshotEvery && w.seq-w.saved < snapshotMessages {
+	if w.seq == w.saved || time.Since(w.savedAt) < w.engine.config.SnapshotEvery && w.seq-w.saved < snapshotMessages {
 		return nil
 	}
 	select {

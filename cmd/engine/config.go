@@ -44,6 +44,7 @@ type config struct {
 	} `json:"twins"`
 	MaxSampleBytes int           `json:"maxSampleBytes"`
 	DrainTimeout   time.Duration `json:"drainTimeout"`
+	SnapshotEvery  time.Duration `json:"snapshotEvery"`
 	Log            struct {
 		Level  string `json:"level"`
 		Format string `json:"format"`
@@ -74,6 +75,7 @@ func defaultConfig() config {
 	c.HTTP.Listen = "127.0.0.1:8080"
 	c.MaxSampleBytes = engine.DefaultMaxSampleBytes
 	c.DrainTimeout = 30 * time.Second
+	c.SnapshotEvery = 30 * time.Second
 	c.Log.Level = "info"
 	return c
 }

@@ -81,7 +81,7 @@ func TestKilledEngineLosesAndDoublesNothing(t *testing.T) {
 		twins = append(twins, fmt.Sprintf(`{"twinId":"machine_%d","properties":[{"key":"https://data.iotics.com/app#model","uriValue":{"value":"did:m"}}],"feeds":[{"id":"currentTemp"}]}`, i))
 	}
 	rule := write("rule.json", crashRule)
-	write("engine.json", fmt.Sprintf(`{"bus":{"dir":%q,"listen":"127.0.0.1:%d"},"http":{"listen":"127.0.0.1:%d"},"rules":%q,"twins":{"files":[%q]}}`,
+	write("engine.json", fmt.Sprintf(`{"bus":{"dir":%q,"listen":"127.0.0.1:%d"},"http":{"listen":"127.0.0.1:%d"},"rules":%q,"twins":{"files":[%q]},"snapshotEvery":"100ms"}`,
 		filepath.Join(p.dir, "data"), p.nats, p.port, rule, write("twins.json", "["+strings.Join(twins, ",")+"]")))
 
 	seed := uint64(time.Now().UnixNano())
@@ -101,7 +101,7 @@ func TestKilledEngineLosesAndDoublesNothing(t *testing.T) {
 	for i := 0; i < sampleCount; i += batchSize {
 		key := fmt.Sprintf("batch-%d", i)
 		batch := samples[i : i+batchSize]
-		if random.IntN(25) == 0 {
+		if i == sampleCount/2 || random.IntN(25) == 0 {
 			kills++
 			wait := time.Duration(random.IntN(4000)) * time.Microsecond
 			timer := time.AfterFunc(wait, func() { p.cmd.Process.Kill() }) //nolint:errcheck // it may be dead already

@@ -76,12 +76,14 @@ func (d *delivery) deliver(ctx context.Context, x bus.Delivery) bus.Answer {
 		Stage: bus.StageSink, Sink: d.sink.Name, Reason: fmt.Sprintf("%v (attempt %d)", err, x.Attempt),
 		Twin: x.Outcome.Twin, Feed: x.Outcome.Feed, Seq: x.Seq, Data: x.Data,
 	}
-	if err := d.engine.bus.Bury(ctx, letter); err != nil {
-		d.engine.trouble(err)
+	if buryErr := d.engine.bus.Bury(ctx, letter); buryErr != nil {
+		d.engine.trouble(buryErr)
 		return bus.Answer{Again: time.Second}
 	}
-	d.engine.log.Error().Str("sink", d.sink.Name).Str("interaction", x.Outcome.Interaction).Str("rule", x.Outcome.Rule).
-		Str("twin", x.Outcome.Twin).Int("attempts", x.Attempt).Err(err).Msg("delivery given up; kept as a dead letter")
+	if alike, say := d.engine.quiet.note("given up: "+d.sink.Name, time.Now()); say {
+		d.engine.log.Error().Str("sink", d.sink.Name).Str("interaction", x.Outcome.Interaction).Str("rule", x.Outcome.Rule).
+			Str("twin", x.Outcome.Twin).Int("attempts", x.Attempt).Int("alike", alike).Err(err).Msg("delivery given up; kept as a dead letter")
+	}
 	d.engine.stats.undelivered.Add(1)
 	d.engine.stats.deadLetters.Add(1)
 	return bus.Answer{Done: true}

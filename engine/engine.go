@@ -76,8 +76,8 @@ type Engine struct {
 	failed  map[string]error          // under mu: why the newest edit of an interaction twin was refused
 	orphan  map[string]time.Time      // under mu: output twins without a match, since when
 
-	strangers chan string // twins that the policy has created in the stream
 	dirty     chan struct{}
+	strangers map[string]bool // under mu: twins that the policy has created in the stream
 	pending   map[string]bool // under mu: twins to look at again
 	all       bool            // under mu: look at all of them
 
@@ -111,7 +111,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}),
 		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]error{}, orphan: map[string]time.Time{},
-		strangers: make(chan string, 1024), dirty: make(chan struct{}, 1), pending: map[string]bool{},
+		dirty: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{},
 	}
 	e.working, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.recover(ctx); err != nil {

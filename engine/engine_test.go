@@ -370,6 +370,12 @@ func TestUnknownTwinsAreCreated(t *testing.T) {
 	w.emit(reading("new", 1, 36))
 	w.drain()
 	assert.Len(t, sink.all(), 3, "the alert fires on")
+	var crowd []rules.Sample
+	for i := range 1500 {
+		crowd = append(crowd, reading(fmt.Sprintf("crowd_%d", i), 0, 20))
+	}
+	w.emit(crowd...)
+	w.until("every one of a crowd", func() bool { return w.Stats().Twins == 3+2*1500 })
 
 	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir()})
 	require.NoError(t, err)

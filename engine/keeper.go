@@ -135,12 +135,12 @@ func (e *Engine) caughtUp(parts []*partition) {
 }
 
 // adopt takes note of a twin that the policy has created in the stream; the
-// keeper registers it. When it cannot keep up, the next start finds the twin.
+// keeper registers it.
 func (e *Engine) adopt(id string) {
-	select {
-	case e.strangers <- id:
-	default:
-	}
+	e.mu.Lock()
+	e.strangers[id] = true
+	e.mu.Unlock()
+	e.nudge()
 }
 
 // made says whether the twin is one that the policy creates.
@@ -185,25 +185,20 @@ func (e *Engine) keep(ctx context.Context) error {
 		case <-ctx.Done():
 			refresh.Stop()
 			return nil
-		case id := <-e.strangers:
-			e.logTrouble(ctx, e.PutTwin(ctx, twins.FromModel(e.unknown.Model, id, id)))
 		case <-e.dirty:
 			if due == nil {
 				due = time.After(settle)
 			}
 		case <-due:
 			due = nil
-			e.logTrouble(ctx, e.reconcile(ctx))
+			if err := e.reconcile(ctx); err != nil && ctx.Err() == nil {
+				e.trouble(err)
+				e.lookAtAll()
+			}
 		case <-refresh.C:
 			e.lookAtAll()
 		}
 		refresh.Stop()
-	}
-}
-
-func (e *Engine) logTrouble(ctx context.Context, err error) {
-	if err != nil && ctx.Err() == nil {
-		e.trouble(err)
 	}
 }
 
@@ -230,6 +225,15 @@ func (e *Engine) refresh() time.Duration {
 func (e *Engine) reconcile(ctx context.Context) error {
 	e.change.Lock()
 	defer e.change.Unlock()
+	e.mu.Lock()
+	strangers := e.strangers
+	e.strangers = map[string]bool{}
+	e.mu.Unlock()
+	for id := range strangers {
+		if err := e.putTwin(ctx, twins.FromModel(e.unknown.Model, id, id)); err != nil {
+			return err
+		}
+	}
 	e.mu.Lock()
 	all, ids := e.all, e.pending
 	e.all, e.pending = false, map[string]bool{}

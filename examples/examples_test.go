@@ -49,6 +49,22 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// The recording of the README: one alert, raised and cleared.
+func TestRecordingInCSV(t *testing.T) {
+	programs, err := engine.LoadRules("rules/overheating-alert")
+	require.NoError(t, err)
+	file, err := os.Open("machine.csv")
+	require.NoError(t, err)
+	defer file.Close() //nolint:errcheck // it was only read
+	recording, err := sources.NewCSV(file, sources.CSVOptions{Name: file.Name(), Twin: "machine_1", Feed: "currentTemp"})
+	require.NoError(t, err)
+	var got []string
+	for _, o := range judge(t, recording, engine.NewReplay(programs, nil)) {
+		got = append(got, o.State+" "+o.At.Format("15:04")+" "+string(o.Data))
+	}
+	assert.Equal(t, []string{`firing 10:10 {"temperature":30.4}`, `resolved 10:30 {"temperature":29.8}`}, got)
+}
+
 // sameLines stops at the first line that differs.
 func sameLines(t *testing.T, name, want, got string) {
 	t.Helper()
@@ -59,25 +75,30 @@ func sameLines(t *testing.T, name, want, got string) {
 	assert.Len(t, lines, len(wanted), "%s: lines", name)
 }
 
-// replay is what engine replay prints. Lines that it would report are not for an example.
+// replay is what engine replay prints. Lines that it would complain of are not for an example.
 func replay(t *testing.T, folder string, programs map[string]*rules.Program, described []twins.Twin) string {
 	t.Helper()
 	file, err := os.Open(filepath.Join(folder, "samples.ndjson"))
 	require.NoError(t, err)
 	defer file.Close() //nolint:errcheck // it was only read
-	recording, judge := sources.NewNDJSON(file, file.Name()), engine.NewReplay(programs, described)
 	var out []byte
+	for _, o := range judge(t, sources.NewNDJSON(file, file.Name()), engine.NewReplay(programs, described)) {
+		out = append(o.AppendJSON(out), '\n')
+	}
+	return string(out)
+}
+
+// judge gives all outcomes of a recording.
+func judge(t *testing.T, recording interface{ Next() (rules.Sample, error) }, r *engine.Replay) (all []rules.Outcome) {
+	t.Helper()
 	for {
 		s, err := recording.Next()
 		if errors.Is(err, io.EOF) {
-			return string(out)
+			return all
 		}
 		require.NoError(t, err)
-		outcomes, err := judge.Judge(&s, nil)
+		all, err = r.Judge(&s, all)
 		require.NoError(t, err, "line %d", s.Seq)
-		for i := range outcomes {
-			out = append(outcomes[i].AppendJSON(out), '\n')
-		}
 	}
 }
 

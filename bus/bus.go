@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,6 +27,7 @@ type Bus struct {
 	twins    jetstream.KeyValue
 	rules    jetstream.KeyValue
 	snaps    jetstream.KeyValue
+	sinks    sync.Map // durable names of the sinks that are subscribed
 }
 
 // Open starts or reaches the server, and makes or updates the streams and buckets.

@@ -300,7 +300,7 @@ func TestWriterBeginsAgainWhenItsBatchIsForgotten(t *testing.T) {
 	defer w.Close()
 	o, m := outcome("machine", 1)
 	require.NoError(t, w.Write(t.Context(), o, m))
-	require.NoError(t, w.nc.PublishRequest(w.subject, w.reply(2, opEnd), nil)) // behind its back
+	require.NoError(t, w.nc.PublishRequest(endSubject, w.reply(2, opEnd), nil)) // behind its back
 	for i := uint64(2); i <= 2000; i++ {
 		o, m := outcome("machine", i)
 		require.NoError(t, w.Write(t.Context(), o, m))
@@ -464,8 +464,10 @@ func TestStore(t *testing.T) {
 
 func TestRoomIsMadeOnlyOfWhatEverySinkHas(t *testing.T) {
 	b := open(t, Config{ReplayWindow: time.Nanosecond})
-	_, err := b.Subscribe(t.Context(), Subscription{Name: "slow"})
+	slow, err := b.Subscribe(t.Context(), Subscription{Name: "slow", Kind: rules.Output})
 	require.NoError(t, err)
+	_, err = b.Subscribe(t.Context(), Subscription{Name: "alerts", Kind: rules.Alert})
+	require.NoError(t, err, "a sink that waits for what does not come holds nothing up")
 	w, err := b.NewWriter(t.Context(), nil)
 	require.NoError(t, err)
 	defer w.Close()
@@ -474,15 +476,67 @@ func TestRoomIsMadeOnlyOfWhatEverySinkHas(t *testing.T) {
 		require.NoError(t, w.Write(t.Context(), o, m))
 	}
 	require.NoError(t, w.Flush(t.Context()))
+	messages := func() uint64 {
+		require.NoError(t, b.MakeRoom(t.Context(), 0))
+		info, err := b.out.Info(t.Context())
+		require.NoError(t, err)
+		return info.State.Msgs
+	}
+	assert.Equal(t, uint64(10), messages(), "the sink has nothing yet")
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := 0
+	require.NoError(t, slow.Run(ctx, time.Second, func(context.Context, Delivery) Answer {
+		if seen++; seen == 10 {
+			cancel()
+		}
+		return Answer{Done: true}
+	}))
+	assert.Equal(t, uint64(1), messages(), "the last one is the checkpoint")
+}
+
+func TestRoomIsMadeWithoutSinksThatAreGone(t *testing.T) {
+	b := open(t, Config{ReplayWindow: time.Nanosecond})
+	_, err := b.Subscribe(t.Context(), Subscription{Name: "gone"})
+	require.NoError(t, err)
+	b.sinks.Clear() // as after a restart without it
+	w, err := b.NewWriter(t.Context(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	for i := range 3 {
+		o, m := outcome("machine", uint64(i+1))
+		require.NoError(t, w.Write(t.Context(), o, m))
+	}
+	require.NoError(t, w.Flush(t.Context()))
 	require.NoError(t, b.MakeRoom(t.Context(), 0))
 	info, err := b.out.Info(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, uint64(10), info.State.Msgs, "the sink has nothing yet")
-	require.NoError(t, b.out.DeleteConsumer(t.Context(), "sink_slow"))
-	require.NoError(t, b.MakeRoom(t.Context(), 0))
-	info, err = b.out.Info(t.Context())
+	assert.Equal(t, uint64(1), info.State.Msgs)
+}
+
+// What the writer says to the stream itself is not for those who listen.
+func TestPlainSubscribersSeeOnlyOutcomes(t *testing.T) {
+	b := open(t, Config{})
+	nc, err := b.Dial(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, uint64(1), info.State.Msgs, "the last one is the checkpoint")
+	defer nc.Close()
+	sub, err := nc.SubscribeSync("out.>")
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+	w, err := b.NewWriter(t.Context(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	for i := range 3 {
+		o, m := outcome("machine", uint64(i+1))
+		require.NoError(t, w.Write(t.Context(), o, m))
+		require.NoError(t, w.Flush(t.Context()))
+	}
+	for range 3 {
+		m, err := sub.NextMsg(5 * time.Second)
+		require.NoError(t, err)
+		assert.NotEmpty(t, m.Data)
+	}
+	_, err = sub.NextMsg(50 * time.Millisecond)
+	require.ErrorIs(t, err, nats.ErrTimeout)
 }
 
 func TestChain(t *testing.T) {

@@ -47,6 +47,12 @@ type TLS struct {
 // ErrConfig is what the error wraps when the configuration itself cannot be used.
 var ErrConfig = errors.New("bus")
 
+// Check says what is wrong with the configuration itself.
+func (c Config) Check() error {
+	_, err := c.withDefaults()
+	return err
+}
+
 // withDefaults checks the configuration and fills in what it leaves out.
 func (c Config) withDefaults() (Config, error) {
 	set := func(v *int64, d int64) {

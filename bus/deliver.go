@@ -44,7 +44,7 @@ var kindSubjects = map[rules.Kind]string{
 // for the sink, also while nobody delivers.
 func (b *Bus) Subscribe(ctx context.Context, s Subscription) (*Deliveries, error) {
 	c := jetstream.ConsumerConfig{
-		Durable: "sink_" + key(s.Name), Description: "sink " + s.Name,
+		Durable: sinkPrefix + key(s.Name), Description: "sink " + s.Name,
 		DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: max(s.AckWait, 30*time.Second), MaxDeliver: -1, MaxAckPending: 512,
 		FilterSubject: kindSubjects[s.Kind],
@@ -63,7 +63,15 @@ func (b *Bus) Subscribe(ctx context.Context, s Subscription) (*Deliveries, error
 	if s.Workers == 0 {
 		s.Workers = 1
 	}
+	b.sinks.Store(c.Durable, true)
 	return &Deliveries{subscription: s, consumer: consumer}, nil
+}
+
+const sinkPrefix = "sink_"
+
+func (b *Bus) subscribed(durable string) bool {
+	_, ok := b.sinks.Load(durable)
+	return ok
 }
 
 // Deliveries are what waits for one sink.

@@ -17,6 +17,9 @@ import (
 // its reason and not a broken connection.
 const maxPayload = 8 << 20
 
+// lockPatience is how long a folder may still be another's.
+const lockPatience = 2 * time.Second
+
 // embedded is a NATS server in this process.
 type embedded struct {
 	server *server.Server
@@ -28,6 +31,11 @@ func startEmbedded(c Config) (*embedded, error) {
 		return nil, fmt.Errorf("data folder %s: %w", c.Dir, err)
 	}
 	lock, err := lockFile(filepath.Join(c.Dir, "lock"))
+	// A process that was just killed may need a moment to be gone.
+	for end := time.Now().Add(lockPatience); errors.Is(err, errLocked) && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+		lock, err = lockFile(filepath.Join(c.Dir, "lock"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", c.Dir, err)
 	}

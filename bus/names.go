@@ -183,4 +183,8 @@ func subject(o *rules.Outcome, partitions int) string {
 }
 
 // outSubjects are the subjects of OUT, in the order of the kinds.
-var outSubjects = []string{"out.*.*.*.*", "alert.*.*.*.*.*", "sticker.*.*.*", "notify.*.*", "cmd.*.*.*"}
+var outSubjects = []string{"out.*.*.*.*", "alert.*.*.*.*.*", "sticker.*.*.*", "notify.*.*", "cmd.*.*.*", "ckpt.*"}
+
+// endSubject takes what the writer says to the stream itself, which stores
+// nothing of it: plain subscribers to outcomes must not see it.
+const endSubject = "ckpt.end"

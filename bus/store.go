@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -175,7 +177,8 @@ const full = 0.8
 // MakeRoom drops what is no longer needed: of FEED what every snapshot covers
 // (sequences up to judged) and is older than the replay window, of OUT what
 // every consumer has dealt with and is older; both earlier when they are 80 %
-// full. The last outcome always stays: it is the checkpoint.
+// full. The last outcome always stays: it is the checkpoint. Consumers of sinks
+// that are not subscribed any more do not count.
 func (b *Bus) MakeRoom(ctx context.Context, judged uint64) error {
 	if err := makeRoom(ctx, b.feed, judged, b.config.ReplayWindow); err != nil {
 		return err
@@ -189,9 +192,23 @@ func (b *Bus) MakeRoom(ctx context.Context, judged uint64) error {
 	}
 	needed := info.State.LastSeq // the first that is still needed
 	for c := range b.out.ListConsumers(ctx).Info() {
-		needed = min(needed, c.AckFloor.Stream+1)
+		if left := strings.HasPrefix(c.Name, sinkPrefix) && !b.subscribed(c.Name); !left {
+			needed = min(needed, firstNeeded(c))
+		}
 	}
 	return makeRoom(ctx, b.out, needed-1, b.config.ReplayWindow)
+}
+
+// firstNeeded is the first sequence that a consumer has not dealt with. The
+// floor of one with a filter stays where its last message was.
+func firstNeeded(c *jetstream.ConsumerInfo) uint64 {
+	switch {
+	case c.NumAckPending > 0 || c.NumRedelivered > 0:
+		return c.AckFloor.Stream + 1
+	case c.NumPending > 0:
+		return c.Delivered.Stream + 1
+	}
+	return math.MaxUint64
 }
 
 func makeRoom(ctx context.Context, s jetstream.Stream, upTo uint64, window time.Duration) error {

@@ -40,7 +40,6 @@ type Writer struct {
 	first   uint64       // number in the batch of pending[0]
 	sent    uint64       // number of the last one sent; 0 = no batch is open
 	inbox   string       // of the batch
-	subject string       // of any message of the batch
 	sub     *nats.Subscription
 	header  nats.Header
 
@@ -95,7 +94,7 @@ func (w *Writer) Flush(ctx context.Context) error {
 	}
 	for {
 		if w.sent > 0 {
-			if err := w.nc.PublishRequest(w.subject, w.reply(w.sent+1, opEnd), nil); err != nil {
+			if err := w.nc.PublishRequest(endSubject, w.reply(w.sent+1, opEnd), nil); err != nil {
 				if err := w.mend(ctx, err); err != nil {
 					return err
 				}
@@ -149,7 +148,6 @@ func (w *Writer) send(i int) error {
 		return err
 	}
 	w.sent++
-	w.subject = p.subject
 	return nil
 }
 
@@ -190,6 +188,8 @@ func (w *Writer) answer(inbox string, data []byte) {
 		return
 	}
 	switch {
+	case w.ended:
+		// Why it ended has been said; what comes now follows from it.
 	case err != nil:
 		w.ended, w.why = true, fmt.Errorf("the answer %q is not understood: %w", bytes.TrimSpace(data), err)
 	case a.Error != nil:
@@ -327,7 +327,7 @@ func (w *Writer) settle(ctx context.Context) error {
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the connection is gone, and with it the subscription
 	// A plain publish that the stream must refuse: it expects an impossible sequence.
-	m := nats.Msg{Subject: w.subject, Reply: inbox, Header: nats.Header{jetstream.ExpectedLastSeqHeader: []string{"18446744073709551614"}}}
+	m := nats.Msg{Subject: endSubject, Reply: inbox, Header: nats.Header{jetstream.ExpectedLastSeqHeader: []string{"18446744073709551614"}}}
 	if err := w.nc.PublishMsg(&m); err != nil {
 		return err
 	}

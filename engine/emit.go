@@ -80,7 +80,11 @@ func (e *Engine) admit(ctx context.Context, batch []rules.Sample) (func(context.
 		if len(good) == 0 {
 			return nil
 		}
-		return e.bus.Put(ctx, call, good)
+		err := e.bus.Put(ctx, call, good)
+		if errors.Is(err, bus.ErrFull) {
+			e.full.Store(true)
+		}
+		return err
 	}, nil
 }
 

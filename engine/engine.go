@@ -81,6 +81,9 @@ type Engine struct {
 	pending   map[string]bool // under mu: twins to look at again
 	all       bool            // under mu: look at all of them
 
+	room chan struct{} // streams need room
+	full atomic.Bool   // FEED is full: only a snapshot lets something go
+
 	running sync.WaitGroup // background work
 	cancel  context.CancelFunc
 	working context.Context
@@ -111,7 +114,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}),
 		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]error{}, orphan: map[string]time.Time{},
-		dirty: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{},
+		dirty: make(chan struct{}, 1), room: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{},
 	}
 	e.working, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.recover(ctx); err != nil {
@@ -197,13 +200,14 @@ func (e *Engine) newWorker(ctx context.Context, parts []*partition, seq, target 
 	if w.buried.seq, w.buried.index, err = e.bus.LastBuried(ctx); err != nil {
 		return err
 	}
-	if w.writer, err = e.bus.NewWriter(ctx, e.trouble); err != nil {
+	if w.writer, err = e.bus.NewWriter(ctx, e.writerTrouble); err != nil {
 		return err
 	}
 	e.worker = w
 	e.stats.judged.Store(seq)
 	e.stats.settled.Store(seq)
 	e.stats.target.Store(target)
+	e.stats.snapshot.Store(seq)
 	return nil
 }
 
@@ -230,9 +234,10 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 
 	var in, judge, out errgroup.Group
 	fail := func(err error) error {
-		if err != nil {
-			stopIn(err)
+		if err == nil || errors.Is(err, context.Canceled) && inCtx.Err() != nil {
+			return nil // it was only stopped
 		}
+		stopIn(err)
 		return err
 	}
 	for _, d := range deliveries {
@@ -240,6 +245,7 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 	}
 	judge.Go(func() error { return fail(e.worker.run(judgeCtx)) })
 	judge.Go(func() error { return fail(e.keep(judgeCtx)) })
+	judge.Go(func() error { e.makeRoom(judgeCtx); return nil })
 	if e.config.RulesPath != "" {
 		in.Go(func() error { return fail(e.watchRules(inCtx)) })
 	}
@@ -322,6 +328,42 @@ func (e *Engine) drained(ctx context.Context) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// writerTrouble sees to it that there is room again when OUT is full.
+func (e *Engine) writerTrouble(err error) {
+	if errors.Is(err, bus.ErrFull) {
+		e.wantRoom()
+	}
+	e.trouble(err)
+}
+
+// roomEvery is how often the streams are looked after.
+const roomEvery = 10 * time.Second
+
+func (e *Engine) wantRoom() {
+	select {
+	case e.room <- struct{}{}:
+	default:
+	}
+}
+
+// makeRoom drops from the streams what nobody needs any more. It does not hang
+// on the worker, which may be waiting for just that.
+func (e *Engine) makeRoom(ctx context.Context) {
+	tick := time.NewTicker(roomEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-e.room:
+		}
+		if err := e.bus.MakeRoom(ctx, e.stats.snapshot.Load()); err != nil && ctx.Err() == nil {
+			e.trouble(err)
+		}
+	}
 }
 
 // trouble logs what the engine mends itself: at most once in five seconds for

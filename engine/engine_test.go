@@ -536,6 +536,73 @@ func TestSinksAreTriedAgainAndThenGivenUp(t *testing.T) {
 	assert.Equal(t, "too-hot", o.Rule)
 }
 
+// A sink that has everything lets OUT go on, however small it is; the worker,
+// which waits for room, must not be the one that has to make it.
+func TestFullOutcomesMakeRoom(t *testing.T) {
+	dir := t.TempDir()
+	b, err := bus.Open(t.Context(), bus.Config{Dir: dir, OutMaxBytes: 1 << 20})
+	require.NoError(t, err)
+	defer b.Close()
+	sink := &heard{}
+	e, err := engine.New(t.Context(), engine.Config{
+		Bus: b, RulesPath: ruleFile(t, overheating), Twins: machines(10),
+		Sinks: []engine.NamedSink{{Name: "all", Sink: sink}, {Name: "alerts", Kind: rules.Alert, Sink: &heard{}}},
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	const rounds = 2000
+	for i := range rounds {
+		var batch []rules.Sample
+		for m := range 10 {
+			batch = append(batch, reading(fmt.Sprintf("machine_%d", m), i, 20))
+		}
+		require.NoError(t, e.Emit(ctx, batch...))
+	}
+	require.Eventually(t, func() bool { return len(sink.all()) == 10*rounds }, 50*time.Second, 20*time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+}
+
+// An interaction that is taken away and put back begins a new life: what it
+// raises is a new episode, also when the same sample is its cause.
+func TestAnAlertOfAnEarlierLifeIsAnother(t *testing.T) {
+	sink := &heard{}
+	dir := ruleFile(t, overheating)
+	file := filepath.Join(dir, "rule.json")
+	w := start(t, t.TempDir(), func(c *engine.Config) {
+		c.RulesPath, c.Twins = dir, machines(1)
+		c.Sinks = []engine.NamedSink{{Name: "heard", Kind: rules.Alert, Sink: sink}}
+	})
+	w.emit(reading("machine_0", 0, 35))
+	w.until("raised", func() bool { return len(sink.all()) == 1 })
+	require.NoError(t, os.Remove(file))
+	w.until("cleared", func() bool { return len(sink.all()) == 2 })
+	write(t, file, overheating)
+	w.until("raised again", func() bool { return len(sink.all()) == 3 })
+	first, again := sink.all()[0], sink.all()[2]
+	assert.NotEqual(t, first.ID, again.ID)
+	assert.NotEqual(t, first.EventID(), again.EventID())
+	assert.Equal(t, first.Starts, again.Starts)
+}
+
+// A source twin that goes while an output twin waits for its clean-up is still
+// gone after a restart.
+func TestOutputTwinsAreCleanedUpAfterARestart(t *testing.T) {
+	data := t.TempDir()
+	rule := strings.Replace(overheating, `"modelDid":"did:model"`, `"modelDid":"did:model","refreshRateS":1,"cleanupRateS":2`, 1)
+	config := func(c *engine.Config) { c.RulesPath = ruleFile(t, rule) }
+	w := start(t, data, config)
+	require.NoError(t, w.PutTwin(t.Context(), machine("machine_0")))
+	w.until("output twin", func() bool { return w.Stats().Twins == 2 })
+	require.NoError(t, w.DeleteTwin(t.Context(), "machine_0"))
+	w.stop()
+	w = start(t, data, config)
+	assert.Equal(t, 1, w.Stats().Twins)
+	w.until("clean-up", func() bool { return w.Stats().Twins == 0 })
+}
+
 func TestRuleFiles(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a.json", "b/interaction.json", "b/tests.json", ".hidden/interaction.json", "c/d/interaction.json", "notes.txt"} {

@@ -339,7 +339,7 @@ func (e *Engine) orphaned(outputID string) {
 // been without a source for longer than their interaction's cleanupRateS.
 func (e *Engine) tidy(ctx context.Context, wanted map[string]*rules.Program) error {
 	now := time.Now()
-	var gone []string
+	var gone, lost []string // lost: the source went while nobody looked
 	e.mu.RLock()
 	for t := range e.twins.All() {
 		maker := twins.Maker(t)
@@ -348,11 +348,17 @@ func (e *Engine) tidy(ctx context.Context, wanted map[string]*rules.Program) err
 		}
 		p := wanted[maker]
 		since, orphan := e.orphan[t.ID]
+		if _, ok := e.twins.Get(twins.Source(t)); !ok && !orphan {
+			lost = append(lost, t.ID)
+		}
 		if p == nil || orphan && cleanup(p) > 0 && now.Sub(since) >= cleanup(p) {
 			gone = append(gone, t.ID)
 		}
 	}
 	e.mu.RUnlock()
+	for _, id := range lost {
+		e.orphaned(id)
+	}
 	for _, id := range gone {
 		if err := e.deleteTwin(ctx, id); err != nil {
 			return err

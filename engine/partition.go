@@ -135,10 +135,10 @@ func (b *binding) judge(s *rules.Sample, out []rules.Outcome, offline bool) []ru
 func (p *partition) stranger(s *rules.Sample) *member {
 	switch {
 	case p.everyone:
-		return p.put(&twins.Twin{ID: s.Twin}, s.At, nil)
+		return p.put(&twins.Twin{ID: s.Twin}, event{}, nil)
 	case p.unknown.Policy == Create:
 		t := twins.FromModel(p.unknown.Model, s.Twin, s.Twin)
-		m := p.put(&t, s.At, nil)
+		m := p.put(&t, event{}, nil)
 		if p.created != nil {
 			p.created(s.Twin)
 		}
@@ -152,7 +152,7 @@ func (p *partition) newFeed(m *member, id string) *memberFeed {
 	f := &memberFeed{}
 	m.feeds[id] = f
 	m.twin.Feeds = append(m.twin.Feeds, rules.Feed{ID: id})
-	p.rebind(m, time.Time{}, nil)
+	p.rebind(m, event{}, nil)
 	return f
 }
 
@@ -176,17 +176,17 @@ func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Ou
 		if err != nil {
 			return out, err
 		}
-		p.putProgram(program, e.at, &out)
+		p.putProgram(program, e, &out)
 	case opInteractionDelete:
-		p.deleteProgram(c.ID, e.at, &out)
+		p.deleteProgram(c.ID, e, &out)
 	case opTwinPut:
 		t, err := decodeTwin(c.Twin)
 		if err != nil {
 			return out, err
 		}
-		p.put(t, e.at, &out)
+		p.put(t, e, &out)
 	case opTwinDelete:
-		p.deleteTwin(c.ID, e.at, &out)
+		p.deleteTwin(c.ID, e, &out)
 	case opUnknown:
 		u, err := c.unknown()
 		if err != nil {
@@ -212,7 +212,7 @@ func (p *partition) find(id string) (int, bool) {
 	return slices.BinarySearchFunc(p.programs, id, func(r *running, id string) int { return strings.Compare(r.ID(), id) })
 }
 
-func (p *partition) putProgram(program *rules.Program, now time.Time, out *[]rules.Outcome) {
+func (p *partition) putProgram(program *rules.Program, e event, out *[]rules.Outcome) {
 	next := &running{program, program.NewCounters()}
 	i, found := p.find(program.ID())
 	if found {
@@ -224,22 +224,22 @@ func (p *partition) putProgram(program *rules.Program, now time.Time, out *[]rul
 		p.programs = slices.Insert(p.programs, i, next)
 	}
 	for _, id := range p.ids() {
-		p.rebind(p.twins[id], now, out)
+		p.rebind(p.twins[id], e, out)
 	}
 }
 
-func (p *partition) deleteProgram(id string, now time.Time, out *[]rules.Outcome) {
+func (p *partition) deleteProgram(id string, e event, out *[]rules.Outcome) {
 	i, found := p.find(id)
 	if !found {
 		return
 	}
 	p.programs = slices.Delete(p.programs, i, i+1)
 	for _, id := range p.ids() {
-		p.rebind(p.twins[id], now, out)
+		p.rebind(p.twins[id], e, out)
 	}
 }
 
-func (p *partition) put(t *twins.Twin, now time.Time, out *[]rules.Outcome) *member {
+func (p *partition) put(t *twins.Twin, e event, out *[]rules.Outcome) *member {
 	m := p.twins[t.ID]
 	if m == nil {
 		m = &member{feeds: map[string]*memberFeed{}}
@@ -253,17 +253,17 @@ func (p *partition) put(t *twins.Twin, now time.Time, out *[]rules.Outcome) *mem
 			m.feeds[f.ID] = &memberFeed{}
 		}
 	}
-	p.rebind(m, now, out)
+	p.rebind(m, e, out)
 	return m
 }
 
-func (p *partition) deleteTwin(id string, now time.Time, out *[]rules.Outcome) {
+func (p *partition) deleteTwin(id string, e event, out *[]rules.Outcome) {
 	m := p.twins[id]
 	if m == nil {
 		return
 	}
 	for _, b := range m.bindings {
-		*out = b.program.Close(now, id, b.state, rules.ReasonTwinRemoved, *out)
+		*out = b.program.Close(e.at, id, b.state, rules.ReasonTwinRemoved, *out)
 	}
 	delete(p.twins, id)
 }
@@ -271,7 +271,7 @@ func (p *partition) deleteTwin(id string, now time.Time, out *[]rules.Outcome) {
 // rebind finds the programs that a twin matches now. What it matched before
 // goes on where it was; what it matches no longer ends its alerts; to what it
 // matches newly its last samples are shown once (out = nil: not at all).
-func (p *partition) rebind(m *member, now time.Time, out *[]rules.Outcome) {
+func (p *partition) rebind(m *member, e event, out *[]rules.Outcome) {
 	if out == nil {
 		out = new([]rules.Outcome)
 	}
@@ -284,23 +284,23 @@ func (p *partition) rebind(m *member, now time.Time, out *[]rules.Outcome) {
 			b := &binding{program, program.NewState(set, program.counters), twins.OutputID(program.ID(), m.twin.ID)}
 			next, fresh = append(next, b), append(fresh, b)
 		case i >= 0 && set != 0 && m.bindings[i].program == program:
-			*out = program.Bind(set, now, m.twin.ID, m.bindings[i].state, *out)
+			*out = program.Bind(set, e.at, m.twin.ID, m.bindings[i].state, *out)
 			next = append(next, m.bindings[i])
 		case i >= 0 && set != 0:
 			b := m.bindings[i]
-			b.state, *out = program.Adopt(b.program.Program, b.state, set, program.counters, now, m.twin.ID, *out)
+			b.state, *out = program.Adopt(b.program.Program, b.state, set, program.counters, e.at, m.twin.ID, *out)
 			b.program = program
 			next = append(next, b)
 		}
 	}
 	for _, b := range m.bindings {
 		if !slices.Contains(next, b) {
-			*out = b.program.Close(now, m.twin.ID, b.state, p.parting(b), *out)
+			*out = b.program.Close(e.at, m.twin.ID, b.state, p.parting(b), *out)
 		}
 	}
 	m.bindings = next
 	m.index()
-	p.showLast(m, fresh, out)
+	p.showLast(m, fresh, e, out)
 }
 
 func (p *partition) parting(b *binding) string {
@@ -338,7 +338,7 @@ func (m *member) index() {
 
 // showLast judges a twin's last samples for the programs that it has just come
 // to match: a thing that shares once a day need not wait for tomorrow.
-func (p *partition) showLast(m *member, fresh []*binding, out *[]rules.Outcome) {
+func (p *partition) showLast(m *member, fresh []*binding, e event, out *[]rules.Outcome) {
 	if len(fresh) == 0 {
 		return
 	}
@@ -349,7 +349,7 @@ func (p *partition) showLast(m *member, fresh []*binding, out *[]rules.Outcome) 
 		}
 		for _, b := range fresh {
 			if b.program.Takes(id) {
-				s := rules.Sample{Twin: m.twin.ID, Feed: id, At: l.at, Seq: l.seq, Hops: l.hops, Data: l.data}
+				s := rules.Sample{Twin: m.twin.ID, Feed: id, At: l.at, Seq: l.seq, Hops: l.hops, Data: l.data, Again: e.seq}
 				*out = b.judge(&s, *out, p.offline)
 			}
 		}

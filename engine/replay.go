@@ -3,7 +3,6 @@ package engine
 import (
 	"maps"
 	"slices"
-	"time"
 
 	"tocsin.internal/rules"
 	"tocsin.internal/twins"
@@ -20,10 +19,10 @@ func NewReplay(programs map[string]*rules.Program, described []twins.Twin) *Repl
 	p := newPartition(newCompiler(), DefaultMaxSampleBytes)
 	p.offline, p.everyone = true, described == nil
 	for _, id := range slices.Sorted(maps.Keys(programs)) {
-		p.putProgram(programs[id], time.Time{}, new([]rules.Outcome))
+		p.putProgram(programs[id], event{}, new([]rules.Outcome))
 	}
 	for i := range described {
-		p.put(&described[i], time.Time{}, nil)
+		p.put(&described[i], event{}, nil)
 	}
 	return &Replay{p}
 }

@@ -88,7 +88,7 @@ func (p *partition) load(text []byte) (uint64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("snapshot: %w", err)
 		}
-		p.putProgram(program, time.Time{}, &none)
+		p.putProgram(program, event{}, &none)
 	}
 	for _, t := range s.Twins {
 		if err := p.loadTwin(t); err != nil {
@@ -104,7 +104,7 @@ func (p *partition) loadTwin(s snapshotTwin) error {
 	if err != nil {
 		return err
 	}
-	m := p.put(t, time.Time{}, nil)
+	m := p.put(t, event{}, nil)
 	for _, b := range m.bindings {
 		text := s.States[b.program.ID()]
 		if text == nil {

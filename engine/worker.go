@@ -217,7 +217,11 @@ func (w *worker) caughtUp() {
 const noTarget = ^uint64(0)
 
 func (w *worker) snapshotIfDue(ctx context.Context) error {
-	if w.seq == w.saved || time.Since(w.savedAt) < w.engine.config.SnapshotEvery && w.seq-w.saved < snapshotMessages {
+	if w.seq == w.saved {
+		return nil
+	}
+	due := time.Since(w.savedAt) >= w.engine.config.SnapshotEvery || w.seq-w.saved >= snapshotMessages
+	if !due && !w.engine.full.CompareAndSwap(true, false) {
 		return nil
 	}
 	select {
@@ -243,9 +247,7 @@ func (w *worker) snapshotIfDue(ctx context.Context) error {
 			w.engine.trouble(err)
 			return
 		}
-		if err := w.bus.MakeRoom(ctx, seq); err != nil && ctx.Err() == nil {
-			w.engine.trouble(err)
-		}
+		w.engine.wantRoom()
 	})
 	return nil
 }
@@ -333,11 +335,11 @@ func (e *Engine) firstState(ctx context.Context, parts []*partition, first uint6
 		p.created = e.adopt
 		p.unknown = e.unknown
 		for _, program := range e.wanted() {
-			p.putProgram(program, time.Time{}, new([]rules.Outcome))
+			p.putProgram(program, event{}, new([]rules.Outcome))
 		}
 		for t := range e.twins.All() {
 			if e.bus.Partition(t.ID) == i {
-				p.put(t, time.Time{}, nil)
+				p.put(t, event{}, nil)
 			}
 		}
 	}

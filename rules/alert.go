@@ -2,6 +2,7 @@ package rules
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,5 +136,9 @@ func (a *alertRule) episodeID(p *Program, s *Sample) string {
 	for _, part := range []string{p.in.ID, a.name, s.Twin, s.Feed} {
 		b = append(append(b, part...), '|')
 	}
-	return "al_" + digest(s.At.UTC().AppendFormat(b, time.RFC3339Nano))
+	b = s.At.UTC().AppendFormat(b, time.RFC3339Nano)
+	if s.Again != 0 { // the rule may have raised it before, in an earlier life
+		b = strconv.AppendUint(append(b, '|'), s.Again, 10)
+	}
+	return "al_" + digest(b)
 }

@@ -14,6 +14,7 @@ type Sample struct {
 	Index      uint32    // position among the samples of one message, from 0
 	Hops       uint8     // how many interactions made it; 0 for a device's own
 	ID         string    // the sender's message id, if it gave one: sent twice, stored once
+	Again      uint64    // 0, or the sequence of the message for which it is judged once more, by a rule that is new to its twin
 	Refused    string    // why the source could not read it; it goes to the dead letters as it is
 
 	// What Read has found; nil before it.

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,7 +91,52 @@ func readConfig(name string, text []byte) (config, error) {
 		return c, err
 	}
 	err = raw.Decode(&c)
-	return c, strictjson.Join(err, c.check())
+	return c, strictjson.Join(err, c.check(), c.checkSettings(raw))
+}
+
+// checkSettings says what is wrong with single settings, at their places.
+func (c *config) checkSettings(raw strictjson.Raw) error {
+	var errs []error
+	note := func(err error, path ...string) {
+		at := raw
+		for _, name := range path {
+			if m := at.Member(name); !m.IsZero() {
+				at = m
+			}
+		}
+		if err != nil {
+			errs = append(errs, at.At.Errorf("%w", err))
+		}
+	}
+	note(c.busConfig().Check(), "bus")
+	note(checkListen(c.HTTP.Listen), "http", "listen")
+	_, levelErr := logLevel(c.Log.Level)
+	note(levelErr, "log", "level")
+	note(oneOf(c.Log.Format, "", "json", "text"), "log", "format")
+	note(oneOf(c.Twins.Unknown, "", string(engine.DeadLetter), string(engine.Create)), "twins", "unknown")
+	if c.Twins.Unknown == string(engine.Create) && c.Twins.CreateFrom == "" {
+		note(errors.New(`"create" without createFrom; want the id of the model`), "twins", "unknown")
+	}
+	return strictjson.Join(errs...)
+}
+
+func oneOf(got string, known ...string) error {
+	if slices.Contains(known, got) {
+		return nil
+	}
+	return fmt.Errorf("got %q; want one of %s", got, strings.Join(known[1:], ", "))
+}
+
+// checkListen takes host:port, and "" for an API that is off.
+func checkListen(address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if _, portErr := strconv.ParseUint(port, 10, 16); err == nil && portErr == nil {
+		return nil
+	}
+	return fmt.Errorf("got %q; want host:port", address)
 }
 
 // check says what is wrong with the parts: unknown kinds, and what each kind

@@ -84,8 +84,8 @@ func loadConfig(f runFlags, environ []string) (c config, warnings []string, err 
 	if f.twins != "" {
 		c.Twins.Files = append(c.Twins.Files, f.twins)
 	}
-	if c.Bus.URL != "" {
-		c.Bus.Dir = ""
+	if err := checkListen(c.HTTP.Listen); err != nil {
+		return c, nil, fmt.Errorf("http.listen: %w", err)
 	}
 	return c, warnings, nil
 }
@@ -172,6 +172,10 @@ func natsPlace(b *bus.Bus, c config) string {
 
 func serveAPI(c config, e *engine.Engine, log zerolog.Logger) func(context.Context) error {
 	return func(ctx context.Context) error {
+		if c.HTTP.Listen == "" {
+			log.Info().Msg("API is off: http.listen is empty")
+			return nil
+		}
 		return api.Run(ctx, api.Options{
 			Listen: c.HTTP.Listen, Engine: e,
 			Samples: http.NewHandler(http.Options{Emit: e.TryEmit(patience), MaxSampleBytes: c.MaxSampleBytes, Known: e.Known}),
@@ -201,11 +205,19 @@ func reloadOnHangup(e *engine.Engine, log zerolog.Logger) func(context.Context) 
 	}
 }
 
-// newLog writes JSON, or, to a terminal, lines for people.
-func newLog(level, format string, w io.Writer) (zerolog.Logger, error) {
+func logLevel(level string) (zerolog.Level, error) {
 	l, err := zerolog.ParseLevel(level)
 	if err != nil || level == "" {
-		return zerolog.Nop(), fmt.Errorf("log.level: got %q; want trace, debug, info, warn or error", level)
+		return l, fmt.Errorf("got %q; want trace, debug, info, warn or error", level)
+	}
+	return l, nil
+}
+
+// newLog writes JSON, or, to a terminal, lines for people.
+func newLog(level, format string, w io.Writer) (zerolog.Logger, error) {
+	l, err := logLevel(level)
+	if err != nil {
+		return zerolog.Nop(), fmt.Errorf("log.level: %w", err)
 	}
 	switch format {
 	case "json":

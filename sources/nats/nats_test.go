@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -378,16 +379,16 @@ func TestJetStreamSaysLater(t *testing.T) {
 		`{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}`,
 		`{"code":503,"err_code":10076,"description":"JetStream not enabled"}`,
 	}
-	asked := 0
+	var asked atomic.Int32
 	_, err := nc.Subscribe("$JS.API.CONSUMER.INFO.PLANT.tocsin", func(m *client.Msg) {
-		_ = m.Respond(fmt.Appendf(nil, `{"type":"io.nats.jetstream.api.v1.consumer_info_response","error":%s}`, answers[min(asked, 1)]))
-		asked++
+		_ = m.Respond(fmt.Appendf(nil, `{"type":"io.nats.jetstream.api.v1.consumer_info_response","error":%s}`, answers[min(asked.Load(), 1)]))
+		asked.Add(1)
 	})
 	require.NoError(t, err)
 	require.NoError(t, nc.Flush())
 	err = open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`).Run(t.Context(), func(context.Context, ...rules.Sample) error { return nil })
 	require.ErrorIs(t, err, jetstream.ErrJetStreamNotEnabled)
-	assert.Equal(t, 2, asked)
+	assert.Equal(t, int32(2), asked.Load())
 }
 
 func TestRunErrors(t *testing.T) {

@@ -42,6 +42,7 @@ type Writer struct {
 	inbox   string       // of the batch
 	sub     *nats.Subscription
 	header  nats.Header
+	cause   []byte // scratch
 
 	mu    sync.Mutex
 	acked uint64 // all numbers up to it are stored
@@ -142,7 +143,8 @@ func (w *Writer) send(i int) error {
 	}
 	p := &w.pending[i]
 	w.header[headerKind][0] = p.kind
-	w.header[headerCause][0] = string(appendCause(nil, p.mark, p.hops))
+	w.cause = appendCause(w.cause[:0], p.mark, p.hops)
+	w.header[headerCause][0] = string(w.cause)
 	m := nats.Msg{Subject: p.subject, Reply: w.reply(w.sent+1, op), Header: w.header, Data: p.body}
 	if err := w.nc.PublishMsg(&m); err != nil {
 		return err

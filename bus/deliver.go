@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"tocsin.internal/rules"
@@ -89,44 +90,46 @@ func (d *Deliveries) Waiting(ctx context.Context) (int, error) {
 	return int(info.NumPending) + info.NumAckPending, nil
 }
 
+// nextWait is how long a worker's pull waits for an outcome; a stop waits for it.
+const nextWait = 500 * time.Millisecond
+
 // Run calls deliver for each outcome until ctx ends, then waits for the calls
 // that are under way. The context that deliver gets lives on until grace after
 // that: what is half delivered may finish.
+//
+// A worker pulls one outcome at a time. What a client fetches ahead would run
+// out of its AckWait behind a slow sink, and be delivered twice.
 func (d *Deliveries) Run(ctx context.Context, grace time.Duration, deliver func(context.Context, Delivery) Answer) error {
-	queue := make(chan jetstream.Msg)
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
 	var workers sync.WaitGroup
 	for range d.subscription.Workers {
 		workers.Go(func() {
-			for m := range queue {
-				deliverOne(work, m, deliver)
+			for ctx.Err() == nil {
+				d.next(ctx, work, deliver)
 			}
 		})
 	}
-	consume, err := d.consumer.Consume(func(m jetstream.Msg) { queue <- m },
-		jetstream.PullMaxMessages(max(64, 4*d.subscription.Workers)), pullHeartbeat)
-	if err == nil {
-		<-ctx.Done()
-		stop := time.AfterFunc(grace, cancel)
-		defer stop.Stop()
-		// What has been fetched is delivered too: given back, it would be sent
-		// again only after its AckWait.
-		consume.Drain()
-		<-consume.Closed()
-	}
-	close(queue)
 	workers.Wait()
-	if err != nil {
-		return fmt.Errorf("sink %s: %w", d.subscription.Name, err)
-	}
 	return nil
 }
 
-// pullHeartbeat bounds a stall of the client (nats.go v1.55.0, checkPending): a
-// pull whose messages have all been handled before the pull itself has returned
-// is followed by no other until two heartbeats were missed.
-const pullHeartbeat = jetstream.PullHeartbeat(500 * time.Millisecond)
+// next delivers one outcome, if one comes. While the bus is away it waits.
+func (d *Deliveries) next(ctx, work context.Context, deliver func(context.Context, Delivery) Answer) {
+	m, err := d.consumer.Next(jetstream.FetchMaxWait(nextWait))
+	switch {
+	case err == nil:
+		deliverOne(work, m, deliver)
+	case !errors.Is(err, nats.ErrTimeout):
+		timer := time.NewTimer(nextWait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
 
 // deliverOne acknowledges as the answer says. A failed acknowledgement needs no
 // word: the outcome comes again.

@@ -44,12 +44,15 @@ type Reader struct {
 	consume jetstream.ConsumeContext
 
 	mu    sync.Mutex
-	room  *sync.Cond // queue has room, or closed
+	room  *sync.Cond // queue has room, a turn has come, or closed
 	queue []Message
 	bytes int
 	done  bool
-	wake  chan struct{} // queue has messages
 	paths map[string]path
+	// Calls of take that have begun, and those that have queued their message.
+	called, taken uint64
+
+	wake chan struct{} // queue has messages
 }
 
 // A reader queues at most so much that has not been judged.
@@ -75,15 +78,26 @@ func (b *Bus) Read(ctx context.Context, from uint64) (*Reader, error) {
 	return r, nil
 }
 
-// take blocks while the queue is full: the consumer then asks for no more.
+// pullHeartbeat bounds a stall of the client (nats.go v1.55.0, checkPending): a
+// pull whose messages have all been handled before the pull itself has returned
+// is followed by no other until two heartbeats were missed.
+const pullHeartbeat = jetstream.PullHeartbeat(500 * time.Millisecond)
+
+// take blocks while the queue is full: the consumer then asks for no more. After
+// a reconnect the client calls it from a new goroutine while the old one may
+// still be waiting here, so each call has its turn.
 func (r *Reader) take(raw jetstream.Msg) {
-	m := r.message(raw)
 	r.mu.Lock()
-	for !r.done && (len(r.queue) >= queueMessages || r.bytes >= queueBytes) {
+	turn := r.called
+	r.called++
+	m := r.message(raw)
+	for !r.done && (turn != r.taken || len(r.queue) >= queueMessages || r.bytes >= queueBytes) {
 		r.room.Wait()
 	}
+	r.taken++
 	r.queue = append(r.queue, m)
 	r.bytes += len(m.Data)
+	r.room.Broadcast()
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:

@@ -94,6 +94,12 @@ func (w *Writer) Flush(ctx context.Context) error {
 		return nil
 	}
 	for {
+		if w.sent == 0 && len(w.pending) > 0 { // the last attempt to mend was given up
+			if err := w.mend(ctx, errAway); err != nil {
+				return err
+			}
+			continue
+		}
 		if w.sent > 0 {
 			if err := w.nc.PublishRequest(endSubject, w.reply(w.sent+1, opEnd), nil); err != nil {
 				if err := w.mend(ctx, err); err != nil {

@@ -552,7 +552,7 @@ func TestFullOutcomesMakeRoom(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
-	const rounds = 2000
+	const rounds = 500 // 2 MB of outcomes
 	for i := range rounds {
 		var batch []rules.Sample
 		for m := range 10 {

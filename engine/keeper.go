@@ -117,6 +117,9 @@ func (e *Engine) awaitReady(ctx context.Context) error {
 // and no change is made until what differs is in the stream.
 func (e *Engine) caughtUp(parts []*partition) {
 	e.change.Lock()
+	e.mu.Lock()
+	clear(e.strangers) // some were deleted since; the differences name those that are missing
+	e.mu.Unlock()
 	differ := e.differences(parts)
 	e.background(func(ctx context.Context) {
 		defer e.change.Unlock()
@@ -230,6 +233,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	e.strangers = map[string]bool{}
 	e.mu.Unlock()
 	for id := range strangers {
+		if _, known := e.Twin(id); known {
+			continue // described by somebody meanwhile
+		}
 		if err := e.putTwin(ctx, twins.FromModel(e.unknown.Model, id, id)); err != nil {
 			return err
 		}

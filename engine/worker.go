@@ -94,7 +94,7 @@ func (w *worker) stop(ctx context.Context) error {
 		return fmt.Errorf("flushing outcomes: %w", err)
 	}
 	w.saving <- struct{}{} // waits for the one that is being written
-	if w.seq == w.saved {
+	if w.seq == w.engine.stats.snapshot.Load() {
 		return nil
 	}
 	states, err := w.states()
@@ -109,6 +109,7 @@ func (w *worker) stop(ctx context.Context) error {
 func (w *worker) message(ctx context.Context, m *bus.Message) error {
 	p := w.parts[m.Partition]
 	if m.Seq <= p.seq {
+		w.seq = m.Seq
 		return nil // its snapshot is newer than another partition's
 	}
 	var err error
@@ -217,7 +218,7 @@ func (w *worker) caughtUp() {
 const noTarget = ^uint64(0)
 
 func (w *worker) snapshotIfDue(ctx context.Context) error {
-	if w.seq == w.saved {
+	if w.seq == w.engine.stats.snapshot.Load() {
 		return nil
 	}
 	due := time.Since(w.savedAt) >= w.engine.config.SnapshotEvery || w.seq-w.saved >= snapshotMessages
@@ -227,6 +228,9 @@ func (w *worker) snapshotIfDue(ctx context.Context) error {
 	select {
 	case w.saving <- struct{}{}:
 	default:
+		if !due {
+			w.engine.full.Store(true) // for the next time
+		}
 		return nil // the last one is still being written
 	}
 	// A snapshot must not run ahead of the outcomes: it says that they are stored.
@@ -256,7 +260,7 @@ func (w *worker) states() ([][]byte, error) {
 	states := make([][]byte, len(w.parts))
 	for i, p := range w.parts {
 		var err error
-		if states[i], err = p.save(w.seq); err != nil {
+		if states[i], err = p.save(max(w.seq, p.seq)); err != nil {
 			return nil, fmt.Errorf("partition %d: %w", i, err)
 		}
 	}

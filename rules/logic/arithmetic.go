@@ -44,8 +44,10 @@ func subtract(m *machine, operands []any) (any, *Error) {
 		}
 		return finite(-f)
 	}
-	return fold(m, operands, func(a, b float64) float64 { return a - b })
+	return fold(m, operands, minus)
 }
+
+func minus(a, b float64) float64 { return a - b }
 
 // divide divides the first operand by all further ones; of a single one it
 // gives the reciprocal.
@@ -57,12 +59,14 @@ func divide(m *machine, operands []any) (any, *Error) {
 		}
 		return finite(1 / f)
 	}
-	return fold(m, operands, func(a, b float64) float64 {
-		if b == 0 {
-			return math.NaN() // not an infinity, which a further division would make 0
-		}
-		return a / b
-	})
+	return fold(m, operands, over)
+}
+
+func over(a, b float64) float64 {
+	if b == 0 {
+		return math.NaN() // not an infinity, which a further division would make 0
+	}
+	return a / b
 }
 
 // modulo keeps the sign of the first operand.

@@ -58,6 +58,10 @@ func (n *comparison) eval(m *machine) (any, *Error) {
 	return true, nil
 }
 
+func (r relation) isEquality() bool {
+	return r == equal || r == notEqual || r == identical || r == notIdentical
+}
+
 func (r relation) numbers(a, b float64) bool {
 	switch r {
 	case equal, identical:

@@ -1,6 +1,17 @@
-// Package logic compiles JSONLogic expressions and judges them over decoded
-// JSON. It is the plain, complete evaluator: a tree of typed nodes, every name
-// looked up when the expression is read.
+// Package logic compiles JSONLogic expressions and judges them over samples.
+//
+// There are two forms of an expression. [Compile] makes the plain one, a tree
+// of nodes with every name looked up: complete, over decoded JSON, and the
+// definition of what an expression means ([Expr.Decide], [Expr.Value]). A
+// [Builder] makes a [Set] of many expressions in their quick form, and a
+// [Machine] judges the bytes of samples by it, without allocation; what the
+// quick form does not know, it leaves to the plain one. docs/adr/0005 says why
+// there are two, 0006 how thousands of rules are judged at once.
+//
+// To add an operator: a row in operators.go, its function, its cases in
+// logic_test.go. To make it quick as well: a case in lower.go.
+//
+// # Meaning
 //
 // The meaning is that of the official tests of jsonlogic.com; where they are
 // silent, of the community's compatibility suites; where these are silent too,
@@ -128,9 +139,10 @@ const (
 	Unknown Verdict = iota
 	False
 	True
+	Failed // over inputs that were all there; only a Machine says so, Decide has an error
 )
 
-var verdictNames = [...]string{"unknown", "false", "true"}
+var verdictNames = [...]string{"unknown", "false", "true", "failed"}
 
 func (v Verdict) String() string { return verdictNames[v] }
 

@@ -216,9 +216,9 @@ func (c *compiler) name(r reference, at strictjson.Place, required bool) int {
 func compileExists(c *compiler, op operation) node {
 	switch n := c.reading(op, c.valPath(op), splitVal, false).(type) {
 	case *variable:
-		return &exists{op.site, func(*machine) (reference, *Error) { return n.reference, nil }}
+		return &exists{site: op.site, reference: n.reference}
 	case *computed:
-		return &exists{op.site, n.resolve}
+		return &exists{site: op.site, computed: n}
 	default:
 		return n
 	}
@@ -227,13 +227,17 @@ func compileExists(c *compiler, op operation) node {
 // exists says whether there is something, be it null, at a path.
 type exists struct {
 	*site
-	resolve func(m *machine) (reference, *Error)
+	reference
+	computed *computed // gives the reference, unless it is nil
 }
 
 func (n *exists) eval(m *machine) (any, *Error) {
-	r, err := n.resolve(m)
-	if err != nil {
-		return nil, err
+	r := n.reference
+	if n.computed != nil {
+		var err *Error
+		if r, err = n.computed.resolve(m); err != nil {
+			return nil, err
+		}
 	}
 	_, found, err := r.find(m)
 	if err != nil {

@@ -96,9 +96,19 @@ func parse(item json.RawMessage) (c testCase, heading bool, err error) {
 	return testCase{Rule: triple[0], Data: triple[1], Result: triple[2]}, false, nil
 }
 
-// check says in what the case fails.
+// check says in what the case fails. Both forms of the rule have to pass.
 func (c testCase) check() error {
-	got, err := c.evaluate()
+	if err := c.compare(c.evaluate(plain)); err != nil {
+		return err
+	}
+	if err := c.compare(c.evaluate(quick)); err != nil {
+		return fmt.Errorf("in the quick form: %w", err)
+	}
+	return nil
+}
+
+// compare says in what a result is not the one that is wanted.
+func (c testCase) compare(got any, err error) error {
 	if c.Error != nil {
 		return c.checkError(got, err)
 	}
@@ -140,7 +150,7 @@ func kindOf(err error) string {
 	return ""
 }
 
-func (c testCase) evaluate() (any, error) {
+func (c testCase) evaluate(value func(*logic.Expr, []byte) (any, error)) (any, error) {
 	raw, err := strictjson.Parse("rule", orNull(c.Rule))
 	if err != nil {
 		return nil, err
@@ -149,11 +159,30 @@ func (c testCase) evaluate() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return value(expr, orNull(c.Data))
+}
+
+func plain(expr *logic.Expr, text []byte) (any, error) {
 	var data any
-	if err := json.Unmarshal(orNull(c.Data), &data); err != nil {
+	if err := json.Unmarshal(text, &data); err != nil {
 		return nil, err
 	}
 	return expr.Value(data)
+}
+
+func quick(expr *logic.Expr, text []byte) (value any, err error) {
+	var b logic.Builder
+	b.Rule(expr)
+	m := b.Build().NewMachine()
+	if !m.Load(text) {
+		return nil, errors.New("the data was refused")
+	}
+	out, err := m.AppendValue(nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	err = json.Unmarshal(out, &value)
+	return value, err
 }
 
 func orNull(text json.RawMessage) json.RawMessage {

@@ -37,8 +37,11 @@ type room struct {
 
 var rooms = []room{
 	{pattern: "rules", imports: []string{"rules/...", "internal/strictjson"}},
+	{pattern: "rules/scan"},
+	{pattern: "rules/envelope", imports: []string{"rules/scan"}},
 	{pattern: "rules/logic", imports: []string{"rules/...", "internal/strictjson"}},
 	{pattern: "rules/logic/conform", imports: []string{"rules/...", "internal/strictjson"}},
+	{pattern: "rules/logic/reference", imports: []string{"internal/strictjson"}, tests: []string{"rules/logic"}},
 	{pattern: "rules/mapping", imports: []string{"rules/...", "internal/strictjson"}},
 	{pattern: "twins", imports: []string{"rules", "internal/strictjson"}},
 	{pattern: "bus", imports: []string{"rules", "twins", "internal/..."}},

@@ -35,8 +35,9 @@ type partition struct {
 	programs []*running // by id
 	twins    map[string]*member
 	unknown  Unknown
-	maxBytes int    // of a sample
-	seq      uint64 // the snapshot's it was loaded from: it has all messages up to it
+	readers  map[string]*rules.Reader // by feed; made when a sample comes
+	maxBytes int                      // of a sample
+	seq      uint64                   // the snapshot's it was loaded from: it has all messages up to it
 
 	offline  bool         // outcomes name the source twin, and nothing is kept for later
 	everyone bool         // every twin matches every source, described or not
@@ -79,7 +80,7 @@ type binding struct {
 }
 
 func newPartition(c *compiler, maxBytes int) *partition {
-	return &partition{compiler: c, twins: map[string]*member{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes}
+	return &partition{compiler: c, twins: map[string]*member{}, readers: map[string]*rules.Reader{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes}
 }
 
 // judge appends what the rules decide about a sample. The error is a
@@ -101,7 +102,7 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 		}
 		f = p.newFeed(m, s.Feed)
 	}
-	if err := s.Read(); err != nil {
+	if err := p.reader(s.Feed).Read(s); err != nil {
 		return out, err
 	}
 	if s.Hops >= MaxHops && len(f.bindings) > 0 {
@@ -115,6 +116,27 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 		f.last.data = append(f.last.data[:0], s.Data...)
 	}
 	return out, nil
+}
+
+// reader is the one of a feed, for all programs that take it.
+func (p *partition) reader(feed string) *rules.Reader {
+	r := p.readers[feed]
+	if r == nil {
+		var programs []*rules.Program
+		for _, program := range p.programs {
+			if program.Takes(feed) {
+				programs = append(programs, program.Program)
+			}
+		}
+		r = p.compiler.reader(feed, programs)
+		p.readers[feed] = r
+	}
+	return r
+}
+
+// unread forgets the readers that know, or do not know, a program.
+func (p *partition) unread(program *rules.Program) {
+	maps.DeleteFunc(p.readers, func(feed string, _ *rules.Reader) bool { return program.Takes(feed) })
 }
 
 func (b *binding) judge(s *rules.Sample, out []rules.Outcome, offline bool) []rules.Outcome {
@@ -219,10 +241,12 @@ func (p *partition) putProgram(program *rules.Program, e event, out *[]rules.Out
 		if p.programs[i].Hash() == program.Hash() {
 			return
 		}
+		p.unread(p.programs[i].Program)
 		p.programs[i] = next
 	} else {
 		p.programs = slices.Insert(p.programs, i, next)
 	}
+	p.unread(program)
 	for _, id := range p.ids() {
 		p.rebind(p.twins[id], e, out)
 	}
@@ -233,6 +257,7 @@ func (p *partition) deleteProgram(id string, e event, out *[]rules.Outcome) {
 	if !found {
 		return
 	}
+	p.unread(p.programs[i].Program)
 	p.programs = slices.Delete(p.programs, i, i+1)
 	for _, id := range p.ids() {
 		p.rebind(p.twins[id], e, out)
@@ -356,11 +381,41 @@ func (p *partition) showLast(m *member, fresh []*binding, e event, out *[]rules.
 	}
 }
 
-// compiler keeps the programs of the documents that it has compiled, because
-// every partition gets the same document.
-type compiler struct{ known map[string]*rules.Program }
+// compiler keeps the programs of the documents that it has compiled, and the
+// readers that it has made, because every partition gets the same document. Its
+// partitions belong to one goroutine.
+type compiler struct {
+	known   map[string]*rules.Program
+	readers map[string][]feedReader // by feed, the newest last
+}
 
-func newCompiler() *compiler { return &compiler{known: map[string]*rules.Program{}} }
+type feedReader struct {
+	programs []*rules.Program
+	*rules.Reader
+}
+
+// maxReaders is how many readers of a feed are kept: partitions follow each
+// other through the changes of the rules.
+const maxReaders = 4
+
+func newCompiler() *compiler {
+	return &compiler{known: map[string]*rules.Program{}, readers: map[string][]feedReader{}}
+}
+
+func (c *compiler) reader(feed string, programs []*rules.Program) *rules.Reader {
+	made := c.readers[feed]
+	for _, r := range made {
+		if slices.Equal(r.programs, programs) {
+			return r.Reader
+		}
+	}
+	if len(made) == maxReaders {
+		made = slices.Delete(made, 0, 1)
+	}
+	r := rules.NewReader(feed, programs...)
+	c.readers[feed] = append(made, feedReader{programs, r})
+	return r
+}
 
 func (c *compiler) compile(text []byte) (*rules.Program, error) {
 	if p := c.known[string(text)]; p != nil {

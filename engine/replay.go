@@ -37,7 +37,7 @@ func (r *Replay) Judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome, e
 func (r *Replay) Funnels() map[string]Funnels {
 	out := map[string]Funnels{}
 	for _, p := range r.partition.programs {
-		out[p.ID()] = Funnels{Revision: p.Hash(), Names: p.Rules(), Rules: slices.Clone(p.counters.Rules)}
+		out[p.ID()] = Funnels{Revision: p.Hash(), Names: p.Rules(), Rules: p.counters.Funnels()}
 	}
 	return out
 }

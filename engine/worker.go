@@ -190,7 +190,6 @@ func (w *worker) write(ctx context.Context, seq uint64, index uint32) error {
 		}
 		w.engine.stats.count(&w.out[i])
 	}
-	clear(w.out)
 	return nil
 }
 
@@ -289,10 +288,11 @@ func (w *worker) publishCounters() {
 		for _, r := range p.programs {
 			f := funnels[r.ID()]
 			if f.Rules == nil {
-				f = Funnels{Revision: r.Hash(), Names: r.Rules(), Rules: r.NewCounters().Rules}
+				f = Funnels{Revision: r.Hash(), Names: r.Rules(), Rules: make([]rules.Funnel, len(r.Rules()))}
 			}
-			c := rules.Counters{Rules: f.Rules}
-			c.Add(r.counters)
+			for i, counted := range r.counters.Funnels() {
+				f.Rules[i].Add(counted)
+			}
 			funnels[r.ID()] = f
 		}
 	}

@@ -14,7 +14,8 @@ import (
 // that is late.
 type alertRule struct {
 	*rule
-	slot     int // in State.episodes
+	slot     int // in Program.alerts and State.episodes
+	among    int // in manyAlerts
 	severity string
 	labels   map[string]string
 	summary  summary
@@ -26,24 +27,29 @@ func (c *compiler) alert(spec *RuleSpec, r *rule) {
 		c.missing(spec.raw, "severity")
 	}
 	a := &alertRule{rule: r, slot: len(c.p.alerts), severity: spec.Alert.Severity, labels: spec.Alert.Labels, fields: r.included}
-	a.summary = c.summary(spec, r)
-	if len(a.fields) == 0 {
-		a.fields = readFields(r.conditions)
-	}
 	pl := c.planOf(r)
+	a.summary = c.summary(spec, r, pl)
+	if len(a.fields) == 0 {
+		a.fields = readFields(r.conditions, pl)
+	}
 	pl.steps = append(pl.steps, a)
 	c.p.alerts = append(c.p.alerts, a)
 	c.p.alertNamed[a.name] = a
 }
 
-func (c *compiler) summary(spec *RuleSpec, r *rule) summary {
+func (c *compiler) summary(spec *RuleSpec, r *rule, pl *plan) summary {
 	if spec.Alert.Summary == "" {
-		return summary{{text: r.name + " on "}, {path: []string{"twin"}}}
+		return summary{{text: r.name + " on "}, {path: []string{"twin"}, at: pl.field("twin")}}
 	}
 	place := at(spec.raw, "summary")
 	s, err := parseSummary(spec.Alert.Summary)
 	if err != nil {
 		c.errorf(place, "%v", err)
+	}
+	for i := range s {
+		if s[i].path != nil {
+			s[i].at = pl.field(s[i].path...)
+		}
 	}
 	if r.source < 0 {
 		return s
@@ -59,11 +65,11 @@ func (c *compiler) summary(spec *RuleSpec, r *rule) summary {
 }
 
 // readFields are the top-level fields that the conditions read, in first-seen order.
-func readFields(conditions []*logic.Expr) []field {
+func readFields(conditions []*logic.Expr, pl *plan) []field {
 	var read []field
 	for _, expr := range conditions {
 		for _, v := range expr.Vars() {
-			if f := newField(v.Parts[0]); !slices.Contains(read, f) {
+			if f := newField(v.Parts[0], pl); !slices.Contains(read, f) {
 				read = append(read, f)
 			}
 		}
@@ -71,54 +77,67 @@ func readFields(conditions []*logic.Expr) []field {
 	return read
 }
 
-func (a *alertRule) judge(p *Program, s *Sample, st *State, t turn, out []Outcome) []Outcome {
+func (a *alertRule) judge(v *view, s *Sample, st *State, t turn, out []Outcome) []Outcome {
 	if !t.live.Has(a.source) {
 		return out
 	}
-	f := &st.counters.Rules[a.index]
+	f := &st.counters.rules[a.index]
 	f.Received++
 	if t.late {
 		f.Late++
 		return out
 	}
-	e := &st.episodes[a.slot]
-	switch v := a.decide(s, f); {
-	case v == logic.True && !e.firing():
-		f.Raised++
-		*e = episode{id: a.episodeID(p, s), starts: s.At, summary: a.summary.of(s)}
-		out = append(out, a.outcome(p, s.Twin, s.At, e, ReasonCondition))
-	case v == logic.False && e.firing():
-		f.Resolved++
-		out = append(out, a.resolved(p, s.Twin, s.At, e, ReasonCondition))
-	default:
-		return out
+	switch verdict := v.decide(a.rule, f); {
+	case verdict == logic.True && !st.fires(a):
+		return a.raise(v, s, st, out)
+	case verdict == logic.False && st.fires(a):
+		return a.resolve(v, s, st, out)
 	}
-	o := &out[len(out)-1]
-	o.Data = appendFields(nil, a.fields, s)
-	o.Seq, o.Index, o.Hops = s.Seq, s.Index, s.Hops+1
 	return out
+}
+
+// raise begins an episode.
+func (a *alertRule) raise(v *view, s *Sample, st *State, out []Outcome) []Outcome {
+	st.counters.rules[a.index].Raised++
+	e := episode{id: a.episodeID(v.program, s), starts: s.At, summary: a.summary.of(v, s.Twin)}
+	st.begin(a, e)
+	return a.caused(v, s, a.outcome(v.program, s.Twin, s.At, &e, ReasonCondition), out)
+}
+
+// resolve ends the episode because the conditions are false.
+func (a *alertRule) resolve(v *view, s *Sample, st *State, out []Outcome) []Outcome {
+	st.counters.rules[a.index].Resolved++
+	return a.caused(v, s, a.resolved(v.program, s.Twin, s.At, st, ReasonCondition), out)
+}
+
+// caused appends an outcome with what it has from the sample.
+func (a *alertRule) caused(v *view, s *Sample, o Outcome, out []Outcome) []Outcome {
+	o.Data = v.appendFields(spare(out), a.fields)
+	o.Seq, o.Index, o.Hops = s.Seq, s.Index, s.Hops+1
+	return append(out, o)
 }
 
 // end resolves the alert for another reason than its conditions.
 func (a *alertRule) end(p *Program, now time.Time, twin string, st *State, reason string, out []Outcome) []Outcome {
-	e := &st.episodes[a.slot]
-	if !e.firing() {
+	if !st.fires(a) {
 		return out
 	}
-	st.counters.Rules[a.index].Resolved++
-	o := a.resolved(p, twin, now, e, reason)
+	st.counters.rules[a.index].Resolved++
+	st.firing = nil
+	o := a.resolved(p, twin, now, st, reason)
 	o.Data = []byte("{}")
 	return append(out, o)
 }
 
 // resolved ends the episode, at its start if now lies before that: a device's clock may be ahead.
-func (a *alertRule) resolved(p *Program, twin string, now time.Time, e *episode, reason string) Outcome {
-	o := a.outcome(p, twin, now, e, reason)
+func (a *alertRule) resolved(p *Program, twin string, now time.Time, st *State, reason string) Outcome {
+	e := st.episodes[a.slot]
+	o := a.outcome(p, twin, now, &e, reason)
 	o.State, o.Ends = StateResolved, now
 	if now.Before(e.starts) {
 		o.Ends = e.starts
 	}
-	*e = episode{}
+	st.end(a)
 	return o
 }
 

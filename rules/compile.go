@@ -33,6 +33,9 @@ func Compile(in Interaction) (*Program, error) {
 	if err := strictjson.Join(c.errs...); err != nil {
 		return nil, err
 	}
+	for _, pl := range c.p.plans {
+		pl.gather()
+	}
 	c.p.text = in.appendJSON(nil)
 	c.p.hash = fingerprint(c.p.text)
 	return c.p, nil

@@ -32,7 +32,10 @@ func (c *compiler) rule(spec *RuleSpec) *rule {
 	c.named(spec)
 	source, feed := c.readFrom(spec)
 	r.source = source
-	c.conditions(spec, r, feed)
+	pl := c.planOf(r)
+	r.at = len(pl.rules)
+	pl.rules = append(pl.rules, r)
+	c.conditions(spec, r, feed, pl)
 	r.hash = spec.hash()
 	c.p.rules = append(c.p.rules, r)
 	return r
@@ -126,7 +129,7 @@ func (c *compiler) unknown(at strictjson.Place, what, written string, known []st
 	}
 }
 
-func (c *compiler) conditions(spec *RuleSpec, r *rule, feed *SourceFeed) {
+func (c *compiler) conditions(spec *RuleSpec, r *rule, feed *SourceFeed, pl *plan) {
 	if len(spec.Conditions) == 0 {
 		c.missing(spec.raw, "conditions")
 		if list := spec.raw.Member("conditions"); list.Kind() == strictjson.Array {
@@ -146,7 +149,7 @@ func (c *compiler) conditions(spec *RuleSpec, r *rule, feed *SourceFeed) {
 		}
 		r.conditions = append(r.conditions, expr)
 		c.inputs(expr, feed)
-		c.included(spec, condition, r, feed)
+		c.included(spec, condition, r, feed, pl)
 	}
 }
 
@@ -159,7 +162,7 @@ func (c *compiler) inputs(expr *logic.Expr, feed *SourceFeed) {
 	}
 }
 
-func (c *compiler) included(spec *RuleSpec, condition *Condition, r *rule, feed *SourceFeed) {
+func (c *compiler) included(spec *RuleSpec, condition *Condition, r *rule, feed *SourceFeed, pl *plan) {
 	for i, name := range condition.Included {
 		place := elemAt(condition.raw, "fieldsIncludedInOutput", i)
 		switch {
@@ -168,7 +171,7 @@ func (c *compiler) included(spec *RuleSpec, condition *Condition, r *rule, feed 
 		case !feed.covers(name):
 			c.undeclared(place, name, feed)
 		case !r.includes(name):
-			r.included = append(r.included, newField(name))
+			r.included = append(r.included, newField(name, pl))
 		}
 	}
 }
@@ -195,7 +198,7 @@ func (f *SourceFeed) covers(path ...string) bool {
 func (c *compiler) planOf(r *rule) *plan {
 	pl := c.p.plans[r.feed]
 	if pl == nil {
-		pl = &plan{slot: len(c.p.feeds)}
+		pl = &plan{slot: len(c.p.feeds), fieldAt: map[string]int{}}
 		c.p.plans[r.feed] = pl
 		c.p.feeds = append(c.p.feeds, r.feed)
 	}
@@ -205,7 +208,7 @@ func (c *compiler) planOf(r *rule) *plan {
 	in := intake{source: r.source}
 	if f := c.in.Sources[r.source].feed(r.feed); f != nil {
 		for _, id := range f.FieldIDs {
-			in.fields = append(in.fields, strings.Split(id, "."))
+			in.fields = append(in.fields, pl.field(strings.Split(id, ".")...))
 		}
 	}
 	pl.intakes = append(pl.intakes, in)

@@ -7,106 +7,124 @@ import (
 )
 
 // Eval judges a sample of the state's twin and appends what the rules decide.
-// A sample that cannot be read (see Sample.Read) decides nothing. The state
-// and its counters change; the program does not.
+// A sample that cannot be read (see Reader.Read) decides nothing. The state
+// and its counters change; the program does not. Where the sample has not been
+// read by a reader that knows the program, Eval reads it.
+//
+// What lies beyond the length of out is written over, the outcomes' Data
+// included: a caller that uses a slice again has to be done with what was in it.
 func (p *Program) Eval(s *Sample, st *State, out []Outcome) []Outcome {
 	pl := p.plans[s.Feed]
-	if pl == nil || !p.in.Enabled || s.Read() != nil {
+	if pl == nil || !p.in.Enabled {
 		return out
 	}
-	live := pl.live(s, st.bound)
+	v := p.viewOf(pl, s, st)
+	if v == nil {
+		return out
+	}
+	live := v.live(st.bound)
 	if live == 0 {
 		return out
 	}
 	t := turn{live: live, late: st.see(pl.slot, s.At)}
 	for _, step := range pl.steps {
-		out = step.judge(p, s, st, t, out)
+		out = step.judge(v, s, st, t, out)
 	}
 	return out
 }
 
+// viewOf is the view of a sample that has been read; nil when it cannot be.
+func (p *Program) viewOf(pl *plan, s *Sample, st *State) *view {
+	if r := s.reader; r != nil && s.read == r.reads {
+		if v := r.view(p); v != nil {
+			return v
+		}
+	}
+	r := st.counters.reader(p, pl, s.Feed)
+	if r.Read(s) != nil {
+		return nil
+	}
+	return r.views[0]
+}
+
 // live are the sources that the twin matches and that take the sample.
-func (pl *plan) live(s *Sample, bound SourceSet) SourceSet {
+func (v *view) live(bound SourceSet) SourceSet {
 	var live SourceSet
-	for i := range pl.intakes {
-		if in := &pl.intakes[i]; bound.Has(in.source) && in.takes(s.values) {
+	for i := range v.plan.intakes {
+		if in := &v.plan.intakes[i]; bound.Has(in.source) && v.takes(in) {
 			live |= 1 << in.source
 		}
 	}
 	return live
 }
 
-func (in *intake) takes(values map[string]any) bool {
+func (v *view) takes(in *intake) bool {
 	if len(in.fields) == 0 {
 		return true
 	}
-	return slices.ContainsFunc(in.fields, func(path []string) bool { return has(values, path) })
-}
-
-func has(values map[string]any, path []string) bool {
-	for i, name := range path {
-		v, ok := values[name]
-		if !ok || i == len(path)-1 {
-			return ok
-		}
-		if values, ok = v.(map[string]any); !ok {
-			return false
-		}
-	}
-	return false
+	return slices.ContainsFunc(in.fields, func(f int) bool { return v.machine.Has(v.fields + f) })
 }
 
 // decide judges all conditions. One that is false makes the rule false, also
 // beside one that is unknown; an expression that fails is as good as unknown.
-func (r *rule) decide(s *Sample, f *Funnel) logic.Verdict {
-	verdict, failed := logic.True, false
-	for _, expr := range r.conditions {
-		v, err := expr.Decide(s.values)
-		switch {
-		case err != nil:
-			verdict, failed = logic.Unknown, true
-		case v == logic.False:
-			f.False++
-			return logic.False
-		case v == logic.Unknown:
-			verdict = logic.Unknown
-		}
-	}
-	switch {
-	case failed:
-		f.Errors++
-	case verdict == logic.Unknown:
-		f.Unknown++
-	default:
+func (v *view) decide(r *rule, f *Funnel) logic.Verdict {
+	verdict := v.machine.Decide(v.rules + r.at)
+	switch verdict {
+	case logic.True:
 		f.True++
+	case logic.False:
+		f.False++
+	case logic.Failed:
+		f.Errors++
+	default:
+		f.Unknown++
 	}
 	return verdict
+}
+
+// field is a field of the sample that goes out with an outcome.
+type field struct {
+	name, key string // the key is quoted, with its colon
+	at        int    // in plan.fields
+}
+
+func newField(name string, pl *plan) field { return field{name, quoted(name) + ":", pl.field(name)} }
+
+// maxSpare is the largest room that is kept for data: one sample of a megabyte
+// should not hold on to it.
+const maxSpare = 16 << 10
+
+// spare is the room for the data of the next outcome: that of the one whose
+// place it takes.
+func spare(out []Outcome) []byte {
+	if len(out) < cap(out) {
+		data := out[:len(out)+1][len(out)].Data
+		if n := cap(data); 0 < n && n <= maxSpare {
+			return data[:0]
+		}
+	}
+	return make([]byte, 0, 128)
 }
 
 // opened is an object that is ready for its next member.
 func opened(object []byte) []byte {
 	if len(object) == 0 {
-		return append(make([]byte, 0, 128), '{')
+		return append(object, '{')
 	}
 	return append(object, ',')
 }
 
-// field is a field of the sample that goes out with an outcome.
-type field struct{ name, key string } // the key is quoted, with its colon
-
-func newField(name string) field { return field{name, quoted(name) + ":"} }
-
 // appendFields appends the sample's fields as they were written, leaves out
 // those that are absent, and closes the object.
-func appendFields(object []byte, fields []field, s *Sample) []byte {
-	for _, f := range fields {
-		if value := s.raw(f.name); value != nil {
+func (v *view) appendFields(object []byte, fields []field) []byte {
+	for i := range fields {
+		if f := &fields[i]; v.machine.Has(v.fields + f.at) {
 			object = append(opened(object), f.key...)
-			object = appendLine(object, value)
+			object = v.machine.AppendRaw(object, v.fields+f.at)
 		}
 	}
 	if len(object) == 0 {
-		return []byte("{}")
+		object = append(object, '{')
 	}
 	return append(object, '}')
 }

@@ -27,33 +27,33 @@ func pair(field string, value strictjson.Raw) []byte {
 	if value.IsZero() || value.Kind() == strictjson.Null {
 		return nil
 	}
-	return append([]byte(newField(field).key), value.Text()...)
+	return append([]byte(quoted(field)+":"), value.Text()...)
 }
 
-func (g *outputGroup) judge(p *Program, s *Sample, st *State, t turn, out []Outcome) []Outcome {
-	made, data := st.made[:0], []byte(nil)
+func (g *outputGroup) judge(v *view, s *Sample, st *State, t turn, out []Outcome) []Outcome {
+	made, data := v.made[:0], spare(out)
 	for _, o := range g.outputs {
 		if !t.live.Has(o.source) {
 			continue
 		}
-		f := &st.counters.Rules[o.index]
+		f := &st.counters.rules[o.index]
 		f.Received++
 		if t.late {
 			f.Late++
 		}
-		piece := o.piece(o.decide(s, f))
+		piece := o.piece(v.decide(o.rule, f))
 		if piece == nil || g.mixed && writes(made, o.field) {
 			continue
 		}
 		made = append(made, o)
 		data = append(opened(data), piece...)
 	}
-	st.made = made
+	v.made = made
 	if len(made) == 0 {
 		return out
 	}
 	return append(out, Outcome{
-		Kind: Output, Interaction: p.in.ID, Rule: made[0].name, Twin: s.Twin, Feed: g.feed, At: s.At, Data: g.includeAll(st, data, s),
+		Kind: Output, Interaction: v.program.in.ID, Rule: made[0].name, Twin: s.Twin, Feed: g.feed, At: s.At, Data: g.includeAll(v, data),
 		Seq: s.Seq, Index: s.Index, Source: s.Twin, Hops: s.Hops + 1,
 	})
 }
@@ -73,17 +73,20 @@ func writes(made []*output, field string) bool {
 }
 
 // includeAll appends the included fields of the outputs that were made and closes the object.
-func (g *outputGroup) includeAll(st *State, data []byte, s *Sample) []byte {
-	st.fields = st.fields[:0]
-	for _, o := range st.made {
+func (g *outputGroup) includeAll(v *view, data []byte) []byte {
+	if len(v.made) == 1 {
+		return v.appendFields(data, v.made[0].included)
+	}
+	v.taken = v.taken[:0]
+	for _, o := range v.made {
 		for _, f := range o.included {
-			if slices.Contains(st.fields, f) || g.mixed && writes(st.made, f.name) {
+			if slices.Contains(v.taken, f) || g.mixed && writes(v.made, f.name) {
 				continue
 			}
-			st.fields = append(st.fields, f)
+			v.taken = append(v.taken, f)
 		}
 	}
-	return appendFields(data, st.fields, s)
+	return v.appendFields(data, v.taken)
 }
 
 func (c *compiler) transformation(spec *RuleSpec, r *rule) {

@@ -26,7 +26,8 @@ type Program struct {
 type rule struct {
 	name       string
 	hash       string // of what it asks; its state outlives edits of everything else
-	index      int    // in Program.rules and Counters.Rules
+	index      int    // in Program.rules and Counters.rules
+	at         int    // in plan.rules
 	source     int    // in Program.sources
 	feed       string
 	conditions []*logic.Expr
@@ -42,11 +43,18 @@ type plan struct {
 	slot    int // in State.newest
 	intakes []intake
 	steps   []step // in the order of the rules
+	rules   []*rule
+	many    *manyAlerts // nil while there are few
+
+	// The fields that are wanted as they were written, by their index, and the
+	// index of each by its path.
+	fields  [][]string
+	fieldAt map[string]int
 }
 
 // step turns a sample into outcomes; each kind of rule has its own.
 type step interface {
-	judge(p *Program, s *Sample, st *State, t turn, out []Outcome) []Outcome
+	judge(v *view, s *Sample, st *State, t turn, out []Outcome) []Outcome
 }
 
 // turn is what is known of a sample before the first rule is judged.
@@ -58,7 +66,7 @@ type turn struct {
 // intake is a feed of a source.
 type intake struct {
 	source int
-	fields [][]string // the paths of its fieldIds; none: every sample is taken
+	fields []int // its fieldIds, in plan.fields; none: every sample is taken
 }
 
 // ID is the interaction's.

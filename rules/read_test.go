@@ -43,17 +43,17 @@ func TestRead(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := rules.Sample{Data: []byte(tt.data)}
-			err := s.Read()
+			r := rules.NewReader("f")
+			err := r.Read(&s)
 			if tt.reason == "" {
 				require.NoError(t, err)
-				require.NoError(t, s.Read(), "read once, it stays read")
-				assert.NotNil(t, s.Values())
+				require.NoError(t, r.Read(&s), "read once, it stays read")
 				return
 			}
 			wrong, ok := errors.AsType[*rules.DataError](err)
 			require.True(t, ok, "%v", err)
 			assert.Equal(t, tt.reason, wrong.Reason)
-			assert.Nil(t, s.Values())
+			assert.Error(t, r.Read(&s), "it stays unread")
 		})
 	}
 }
@@ -69,12 +69,13 @@ func TestDeepestSampleGoesThrough(t *testing.T) {
 }
 
 func TestReadErrorText(t *testing.T) {
+	r := rules.NewReader("f")
 	s := rules.Sample{Data: []byte(`{"t":1e400}`)}
-	assert.EqualError(t, s.Read(), `number out of range: json: cannot unmarshal number 1e400 into Go value of type float64`)
+	assert.EqualError(t, r.Read(&s), `number out of range: json: cannot unmarshal number 1e400 into Go value of type float64`)
 	s = rules.Sample{Data: []byte(`[]`)}
-	assert.EqualError(t, s.Read(), `not an object`)
+	assert.EqualError(t, r.Read(&s), `not an object`)
 	s = rules.Sample{Refused: "bad base64", Data: []byte(`{}`)}
-	assert.EqualError(t, s.Read(), `bad base64`)
+	assert.EqualError(t, r.Read(&s), `bad base64`)
 }
 
 // all is a program that puts a whole sample through: every field is included.
@@ -118,7 +119,7 @@ func FuzzIncludedFields(f *testing.F) {
 		s := rules.Sample{Twin: "m", Feed: "f", Data: data, At: start}
 		var want map[string]any
 		err := json.Unmarshal(data, &want)
-		if s.Read() != nil {
+		if rules.NewReader("f").Read(&s) != nil {
 			if err == nil && want != nil && len(data) < 9_900 {
 				t.Fatalf("refused what encoding/json reads")
 			}

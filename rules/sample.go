@@ -17,8 +17,6 @@ type Sample struct {
 	Again      uint64    // 0, or the sequence of the message for which it is judged once more, by a rule that is new to its twin
 	Refused    string    // why the source could not read it; it goes to the dead letters as it is
 
-	// What Read has found; nil before it.
-	values  map[string]any
-	text    []byte // Data, with invalid UTF-8 replaced
-	members []member
+	reader *Reader // that has read it
+	read   uint64  // as how many-th
 }

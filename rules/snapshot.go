@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -26,11 +28,10 @@ func (st *State) Append(b []byte) []byte {
 	}
 	b = append(b, `},"firing":{`...)
 	n = 0
-	for i := range st.episodes {
-		if e := &st.episodes[i]; e.firing() {
-			b = p.alerts[i].appendEpisode(appendComma(b, n), e)
-			n++
-		}
+	for _, i := range slices.Sorted(maps.Keys(st.episodes)) {
+		e := st.episodes[i]
+		b = p.alerts[i].appendEpisode(appendComma(b, n), &e)
+		n++
 	}
 	return append(b, "}}"...)
 }
@@ -80,7 +81,7 @@ func (p *Program) LoadState(b []byte, c *Counters) (*State, error) {
 		if a == nil || a.hash != e.Rule || e.ID == "" {
 			return nil, fmt.Errorf("state of %s: alert %q is of another rule", p.in.ID, name)
 		}
-		st.episodes[a.slot] = episode{id: e.ID, starts: e.Starts, summary: e.Summary}
+		st.begin(a, episode{id: e.ID, starts: e.Starts, summary: e.Summary})
 	}
 	return st, nil
 }

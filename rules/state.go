@@ -1,6 +1,9 @@
 package rules
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // SourceSet says which sources of a program a twin matches: bit i is Program.Sources()[i].
 type SourceSet uint64
@@ -24,48 +27,76 @@ type Funnel struct {
 
 // Counters are the funnels of a program's rules. One worker owns them.
 type Counters struct {
-	Rules []Funnel // in the order of Program.Rules
+	rules   []Funnel     // in the order of Program.Rules
+	tallies []*manyTally // by plan.slot, where there are many alerts
+	readers []*Reader    // by plan.slot, for samples that come without one
 }
 
 // NewCounters are counters at zero.
-func (p *Program) NewCounters() *Counters { return &Counters{Rules: make([]Funnel, len(p.rules))} }
+func (p *Program) NewCounters() *Counters {
+	return &Counters{rules: make([]Funnel, len(p.rules)), tallies: make([]*manyTally, len(p.feeds)), readers: make([]*Reader, len(p.feeds))}
+}
 
-// Add adds another worker's counters of the same program.
-func (c *Counters) Add(d *Counters) {
-	for i := range min(len(c.Rules), len(d.Rules)) {
-		f, g := &c.Rules[i], &d.Rules[i]
-		f.Received += g.Received
-		f.Late += g.Late
-		f.Unknown += g.Unknown
-		f.Errors += g.Errors
-		f.True += g.True
-		f.False += g.False
-		f.Raised += g.Raised
-		f.Resolved += g.Resolved
+// Funnels are the counts of each rule, in the order of Program.Rules.
+func (c *Counters) Funnels() []Funnel {
+	for _, t := range c.tallies {
+		t.settle(c)
 	}
+	return slices.Clone(c.rules)
+}
+
+// reader is the program's own reader of a feed.
+func (c *Counters) reader(p *Program, pl *plan, feed string) *Reader {
+	r := c.readers[pl.slot]
+	if r == nil {
+		r = NewReader(feed, p)
+		c.readers[pl.slot] = r
+	}
+	return r
+}
+
+// Add adds what another worker has counted of the same rule.
+func (f *Funnel) Add(g Funnel) {
+	f.Received += g.Received
+	f.Late += g.Late
+	f.Unknown += g.Unknown
+	f.Errors += g.Errors
+	f.True += g.True
+	f.False += g.False
+	f.Raised += g.Raised
+	f.Resolved += g.Resolved
 }
 
 // State is what a program remembers of one twin between samples.
 type State struct {
 	program  *Program
 	bound    SourceSet
-	newest   []time.Time // by Program.feeds; zero: none seen
-	episodes []episode   // by Program.alerts
+	newest   []time.Time     // by Program.feeds; zero: none seen
+	episodes map[int]episode // by place in Program.alerts: those that are firing
 	counters *Counters
-
-	// Scratch of one call of Eval.
-	made   []*output
-	fields []field
+	firing   []firingBits // by plan.slot, where there are many alerts
 }
 
-// episode is one life of an alert; the zero one is not firing.
+// episode is one life of an alert.
 type episode struct {
 	id      string
 	starts  time.Time
 	summary string
 }
 
-func (e *episode) firing() bool { return e.id != "" }
+func (st *State) fires(a *alertRule) bool {
+	_, ok := st.episodes[a.slot]
+	return ok
+}
+
+func (st *State) begin(a *alertRule, e episode) {
+	if st.episodes == nil {
+		st.episodes = map[int]episode{}
+	}
+	st.episodes[a.slot] = e
+}
+
+func (st *State) end(a *alertRule) { delete(st.episodes, a.slot) }
 
 // NewState is the state of a twin that has been silent so far. The counters are
 // the worker's own; nil makes new ones.
@@ -77,7 +108,6 @@ func (p *Program) NewState(bound SourceSet, c *Counters) *State {
 		program:  p,
 		bound:    bound,
 		newest:   make([]time.Time, len(p.feeds)),
-		episodes: make([]episode, len(p.alerts)),
 		counters: c,
 	}
 }
@@ -96,14 +126,7 @@ func (st *State) Empty() bool {
 }
 
 // Firing says whether an alert of the twin is firing.
-func (st *State) Firing() bool {
-	for i := range st.episodes {
-		if st.episodes[i].firing() {
-			return true
-		}
-	}
-	return false
-}
+func (st *State) Firing() bool { return len(st.episodes) > 0 }
 
 // see takes note of a sample's time and says whether it is late: not newer
 // than the newest of its feed.
@@ -155,7 +178,9 @@ func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, n
 			out = a.end(old, now, twin, st, reason, out)
 			continue
 		}
-		next.episodes[b.slot] = st.episodes[a.slot]
+		if e, ok := st.episodes[a.slot]; ok {
+			next.begin(b, e)
+		}
 	}
 	return next, out
 }

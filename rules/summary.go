@@ -1,20 +1,22 @@
 package rules
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"tocsin.internal/rules/scan"
 )
 
 // summary is a text with {{field}} in it, split.
 type summary []segment
 
-// segment is a literal text, or the path of a field.
+// segment is a literal text, or a field.
 type segment struct {
 	text string
 	path []string
+	at   int // in plan.fields
 }
 
 func (s segment) isTwin() bool { return len(s.path) == 1 && s.path[0] == "twin" }
@@ -50,16 +52,16 @@ func parseSummary(text string) (summary, error) {
 
 // of fills the summary from a sample. {{twin}} is the twin's id unless the
 // sample has a field of that name; a field that is absent or null leaves nothing.
-func (s summary) of(sample *Sample) string {
+func (s summary) of(v *view, twin string) string {
 	var b []byte
 	for _, seg := range s {
 		if seg.path == nil {
 			b = append(b, seg.text...)
 			continue
 		}
-		value := sample.rawPath(seg.path)
+		value := v.raw(seg.at)
 		if value == nil && seg.isTwin() {
-			b = append(b, sample.Twin...)
+			b = append(b, twin...)
 			continue
 		}
 		b = appendPlain(b, value)
@@ -74,12 +76,9 @@ func appendPlain(b, value []byte) []byte {
 	case len(value) == 0 || value[0] == 'n':
 		return b
 	case value[0] == '"':
-		var s string
-		if json.Unmarshal(value, &s) == nil {
-			return append(b, s...)
-		}
+		return scan.AppendText(b, value)
 	}
-	return appendLine(b, value)
+	return scan.AppendLine(b, value)
 }
 
 func shortened(b []byte) string {

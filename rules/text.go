@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules/scan"
 )
 
 // appendJSON appends the interaction as the document that Decode reads, with
@@ -114,7 +115,7 @@ func appendRaw(b []byte, r strictjson.Raw) []byte {
 	if r.IsZero() {
 		return append(b, "null"...)
 	}
-	return appendLine(b, r.Text())
+	return scan.AppendLine(b, r.Text())
 }
 
 func appendSeconds(b []byte, d time.Duration) []byte {

@@ -1,0 +1,217 @@
+package rules
+
+import (
+	"math/bits"
+	"slices"
+
+	"tocsin.internal/rules/logic"
+)
+
+// many is from how many alert rules of one feed on they are judged together:
+// as bit sets, in which what raises and what resolves falls out of a few
+// operations on machine words. Fewer are faster one by one.
+const many = 32
+
+// manyAlerts are the alert rules of one feed where they are many.
+type manyAlerts struct{ alerts []*alertRule }
+
+// manyView is where their bits are in a reader's verdicts.
+type manyView struct {
+	first, words int
+	bits         []int            // of each alert, from the first word on
+	alerts       []*alertRule     // by bit; nil where a bit is of another rule
+	sources      map[int][]uint64 // the bits of each source's alerts
+	edges        []int            // scratch: the places of alerts that change
+	live         []uint64         // scratch
+}
+
+// gather makes one step of the alert rules of a plan when they are many.
+func (pl *plan) gather() {
+	m := &manyAlerts{}
+	var steps []step
+	for _, s := range pl.steps {
+		a, ok := s.(*alertRule)
+		if !ok {
+			steps = append(steps, s)
+			continue
+		}
+		if len(m.alerts) == 0 {
+			steps = append(steps, m)
+		}
+		a.among = len(m.alerts)
+		m.alerts = append(m.alerts, a)
+	}
+	if len(m.alerts) >= many {
+		pl.steps, pl.many = steps, m
+	}
+}
+
+// view finds the bits. There is none where there are few alerts.
+func (m *manyAlerts) view(v *view, set *logic.Set) *manyView {
+	if m == nil {
+		return nil
+	}
+	mv := &manyView{sources: map[int][]uint64{}}
+	for _, a := range m.alerts {
+		mv.bits = append(mv.bits, set.Bit(v.rules+a.at))
+	}
+	mv.first = slices.Min(mv.bits) / 64
+	mv.words = slices.Max(mv.bits)/64 + 1 - mv.first
+	mv.alerts = make([]*alertRule, mv.words*64)
+	mv.live = make([]uint64, mv.words)
+	for i, a := range m.alerts {
+		mv.bits[i] -= mv.first * 64
+		mv.alerts[mv.bits[i]] = a
+		if mv.sources[a.source] == nil {
+			mv.sources[a.source] = make([]uint64, mv.words)
+		}
+		mark(mv.sources[a.source], mv.bits[i])
+	}
+	return mv
+}
+
+func mark(set []uint64, bit int) { set[bit/64] |= 1 << (bit % 64) }
+
+// firingBits are the alerts of a twin that are firing, by their bits in a view.
+type firingBits struct {
+	view *manyView
+	set  []uint64
+}
+
+// firingOf are the bits of a state. They are made again when rules have changed
+// or alerts have ended by other ways than a sample.
+func (m *manyAlerts) firingOf(v *view, st *State) []uint64 {
+	if st.firing == nil {
+		st.firing = make([]firingBits, len(st.newest))
+	}
+	f := &st.firing[v.plan.slot]
+	if f.view == v.many {
+		return f.set
+	}
+	*f = firingBits{v.many, make([]uint64, v.many.words)}
+	for i, a := range m.alerts {
+		if st.fires(a) {
+			mark(f.set, v.many.bits[i])
+		}
+	}
+	return f.set
+}
+
+func (m *manyAlerts) judge(v *view, s *Sample, st *State, t turn, out []Outcome) []Outcome {
+	mv := v.many
+	clear(mv.live)
+	tally := st.counters.tally(v)
+	for source, set := range mv.sources {
+		if t.live.Has(source) {
+			tally.receive(source, t.late)
+			for i := range set {
+				mv.live[i] |= set[i]
+			}
+		}
+	}
+	if t.late {
+		return out
+	}
+	verdicts := v.machine.DecideAll(v.rules, v.rules+len(v.plan.rules))
+	firing := m.firingOf(v, st)
+	mv.edges = mv.edges[:0]
+	for i, live := range mv.live {
+		w := mv.first + i
+		isTrue, isUnknown, hasFailed := verdicts.True[w]&live, verdicts.Unknown[w]&live, verdicts.Failed[w]&live
+		tally.count(i, isTrue, isUnknown, hasFailed)
+		decided := live &^ (isUnknown | hasFailed)
+		for changed := (isTrue ^ firing[i]) & decided; changed != 0; changed &= changed - 1 {
+			mv.edges = append(mv.edges, mv.alerts[i*64+bits.TrailingZeros64(changed)].slot)
+		}
+	}
+	return m.change(v, s, st, firing, out)
+}
+
+// change raises and resolves, in the order of the rules.
+func (m *manyAlerts) change(v *view, s *Sample, st *State, firing []uint64, out []Outcome) []Outcome {
+	slices.Sort(v.many.edges)
+	for _, slot := range v.many.edges {
+		a := v.program.alerts[slot]
+		bit := v.many.bits[a.among]
+		firing[bit/64] ^= 1 << (bit % 64)
+		if st.fires(a) {
+			out = a.resolve(v, s, st, out)
+		} else {
+			out = a.raise(v, s, st, out)
+		}
+	}
+	return out
+}
+
+// manyTally counts for many rules at once what became of their samples: what is
+// the same for all of a source once, the rest in bit sliced counters.
+type manyTally struct {
+	view                       *view
+	received, late             map[int]uint64 // by source
+	isTrue, isUnknown, failure sliced
+}
+
+// sliced are counters of which each plane holds one binary digit: adding 1 to
+// any of 64 takes one or two operations, not 64.
+type sliced struct{ planes [][]uint64 }
+
+func (c *sliced) add(word, words int, ones uint64) {
+	for i := 0; ones != 0; i++ {
+		if i == len(c.planes) {
+			c.planes = append(c.planes, make([]uint64, words))
+		}
+		p := &c.planes[i][word]
+		*p, ones = *p^ones, *p&ones
+	}
+}
+
+func (c *sliced) of(bit int) (n uint64) {
+	for i, p := range c.planes {
+		n |= p[bit/64] >> (bit % 64) & 1 << i
+	}
+	return n
+}
+
+// tally is where the counts of a view go. Those of another view, from before
+// the rules changed, are settled first.
+func (c *Counters) tally(v *view) *manyTally {
+	t := c.tallies[v.plan.slot]
+	if t == nil || t.view != v {
+		t.settle(c)
+		t = &manyTally{view: v, received: map[int]uint64{}, late: map[int]uint64{}}
+		c.tallies[v.plan.slot] = t
+	}
+	return t
+}
+
+func (t *manyTally) receive(source int, late bool) {
+	t.received[source]++
+	if late {
+		t.late[source]++
+	}
+}
+
+func (t *manyTally) count(word int, isTrue, isUnknown, hasFailed uint64) {
+	words := t.view.many.words
+	t.isTrue.add(word, words, isTrue)
+	t.isUnknown.add(word, words, isUnknown)
+	t.failure.add(word, words, hasFailed)
+}
+
+// settle moves the counts to the funnels of the rules.
+func (t *manyTally) settle(c *Counters) {
+	if t == nil {
+		return
+	}
+	for bit, a := range t.view.many.alerts {
+		if a == nil {
+			continue
+		}
+		f := Funnel{Received: t.received[a.source], Late: t.late[a.source], True: t.isTrue.of(bit), Unknown: t.isUnknown.of(bit), Errors: t.failure.of(bit)}
+		f.False = f.Received - f.Late - f.True - f.Unknown - f.Errors
+		c.rules[a.index].Add(f)
+	}
+	*t = manyTally{view: t.view, received: t.received, late: t.late}
+	clear(t.received)
+	clear(t.late)
+}

@@ -1,0 +1,134 @@
+package rules_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/rules"
+)
+
+// alertTexts are n alert rules of few shapes, some of a second source.
+func alertTexts(random *rand.Rand, n int) []string {
+	texts := make([]string, n)
+	for i := range texts {
+		k := random.IntN(20)
+		condition := [...]string{
+			fmt.Sprintf(`{"jsonLogic":{">":[{"var":"t"},%d]}}`, k),
+			fmt.Sprintf(`{"jsonLogic":{"and":[{"<":[{"var":"h"},%d]},{"==":[{"var":"zone"},"%c"]}]}}`, k, 'A'+k%3),
+			fmt.Sprintf(`{"jsonLogic":{">=":[{"var":"t"},%d]}},{"jsonLogic":{"<":[{"var":"h"},%d]}}`, k, random.IntN(20)),
+			fmt.Sprintf(`{"jsonLogic":{">":[{"+":[{"var":"t"},{"var":"h"}]},%d]}}`, 2*k),
+		}[random.IntN(4)]
+		texts[i] = fmt.Sprintf(`{"alert":{"id":"a%d","severity":"major","sourceId":"%d","sourceFeedId":"f","summary":"{{t}}","conditions":[%s]}}`, i, 1+i%7/6, condition)
+	}
+	return texts
+}
+
+func never(source int) string {
+	return fmt.Sprintf(`{"alert":{"id":"never%d","severity":"major","sourceId":"%d","sourceFeedId":"f","conditions":[{"jsonLogic":false}]}}`, source, source)
+}
+
+func alertProgram(t testing.TB, texts ...string) *rules.Program {
+	return compiled(t, `{"id":"x","sources":[{"id":"1","modelDid":"m","feeds":[{"id":"f"}]},{"id":"2","modelDid":"n","feeds":[{"id":"f"}]}],"rules":[`+
+		strings.Join(texts, ",")+`]}`)
+}
+
+func randomReading(random *rand.Rand) string {
+	value := func(v string) string {
+		return [...]string{v, v, v, v, v, v, "null", `"7"`, `"x"`, "true"}[random.IntN(10)]
+	}
+	fields := []string{`"t":` + value(fmt.Sprint(random.IntN(22))), `"h":` + value(fmt.Sprint(random.IntN(22))), fmt.Sprintf(`"zone":"%c"`, 'A'+random.IntN(4))}
+	random.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
+	return "{" + strings.Join(fields[:random.IntN(3)+1], ",") + "}"
+}
+
+// TestManyAlerts: many alerts of one interaction raise, resolve and count as
+// each does alone.
+func TestManyAlerts(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		texts := alertTexts(random, 40+random.IntN(100))
+		together := alertProgram(t, append(texts, never(1), never(2))...)
+		counters := together.NewCounters()
+		st := together.NewState(3, counters)
+		type one struct {
+			p *rules.Program
+			c *rules.Counters
+			s *rules.State
+		}
+		alone := make([]one, len(texts))
+		for i, text := range texts {
+			p := alertProgram(t, text, never(1), never(2)) // so that it reads both sources, too
+			c := p.NewCounters()
+			alone[i] = one{p, c, p.NewState(3, c)}
+		}
+		bound := rules.SourceSet(3)
+		for n := range 60 {
+			at := start.Add(time.Duration(n-random.IntN(3)) * time.Second)
+			if random.IntN(15) == 0 {
+				bound = rules.SourceSet(random.IntN(4))
+				got := together.Bind(bound, at, "m", st, nil)
+				var want []rules.Outcome
+				for _, a := range alone {
+					want = a.p.Bind(bound, at, "m", a.s, want)
+				}
+				require.Equal(t, want, got, "seed %d, bind %d", seed, n)
+			}
+			data := []byte(randomReading(random))
+			s := rules.Sample{Twin: "m", Feed: "f", At: at, Data: data, Seq: uint64(n)}
+			got := together.Eval(&s, st, nil)
+			var want []rules.Outcome
+			for _, a := range alone {
+				s := rules.Sample{Twin: "m", Feed: "f", At: at, Data: data, Seq: uint64(n)}
+				want = a.p.Eval(&s, a.s, want)
+			}
+			require.Equal(t, want, got, "seed %d, sample %d %s", seed, n, data)
+			if random.IntN(20) == 0 { // another reader, as after a change of the rules
+				other := rules.NewReader("f", alertProgram(t, texts[:35]...), together)
+				s := rules.Sample{Twin: "m", Feed: "f", At: at.Add(time.Hour), Data: []byte(`{}`)}
+				require.NoError(t, other.Read(&s))
+				got := together.Eval(&s, st, nil)
+				require.Empty(t, got)
+				for _, a := range alone {
+					s := rules.Sample{Twin: "m", Feed: "f", At: at.Add(time.Hour), Data: []byte(`{}`)}
+					require.Empty(t, a.p.Eval(&s, a.s, nil))
+				}
+			}
+		}
+		got := counters.Funnels()
+		for i, a := range alone {
+			assert.Equal(t, a.c.Funnels()[0], got[i], "seed %d, %s", seed, texts[i])
+		}
+		again, err := together.LoadState(st.Append(nil), counters)
+		require.NoError(t, err)
+		assert.Equal(t, st.Append(nil), again.Append(nil))
+	}
+}
+
+// TestQuietSamplesAllocateNothing: what changes nothing costs no allocation.
+func TestQuietSamplesAllocateNothing(t *testing.T) {
+	p := alertProgram(t, alertTexts(rand.New(rand.NewPCG(1, 2)), 200)...)
+	few := compiled(t, tooHot)
+	for name, p := range map[string]*rules.Program{"many": p, "few": few} {
+		st := p.NewState(1, nil)
+		at, data := start, []byte(`{"t":5,"h":11,"zone":"A"}`)
+		reader := rules.NewReader("f", p)
+		var s rules.Sample
+		var out []rules.Outcome
+		eval := func() {
+			at = at.Add(time.Second)
+			s = rules.Sample{Twin: "m", Feed: "f", At: at, Data: data}
+			if err := reader.Read(&s); err != nil {
+				t.Fatal(err)
+			}
+			out = p.Eval(&s, st, out[:0])
+		}
+		eval()
+		assert.Zero(t, testing.AllocsPerRun(1000, eval), name)
+	}
+}

@@ -21,6 +21,7 @@ const (
 	NotObject        = "not an object"
 	NumberOutOfRange = "number out of range" // no 64-bit float holds it, as 1e400
 	TooDeep          = "too deep"
+	RepeatedNames    = "too many repeated names"
 )
 
 func (e *DataError) Error() string {
@@ -58,8 +59,10 @@ func explain(data []byte) error {
 		return &DataError{Reason: NotJSON}
 	case wrongType:
 		return &DataError{Reason: NumberOutOfRange, Err: err}
+	case err != nil:
+		return &DataError{Reason: NotJSON, Err: err}
 	}
-	return &DataError{Reason: NotJSON, Err: err}
+	return &DataError{Reason: RepeatedNames}
 }
 
 func tooDeep(data []byte) bool {

@@ -341,7 +341,11 @@ func anyRules(choices []byte) *twinCase {
 	for range max(0, a.choose(6)-3) {
 		c.fields = append(c.fields, fieldPaths[a.choose(len(fieldPaths))])
 	}
-	c.samples = a.samples(2 + a.choose(8))
+	n := 2 + a.choose(8)
+	if a.one(8) {
+		n *= 4
+	}
+	c.samples = a.samples(n)
 	return c
 }
 

@@ -943,11 +943,11 @@ func (a *author) space(b []byte) []byte {
 
 // spoilt breaks a sample now and then.
 func (a *author) spoilt(text string) string {
-	if !a.one(100) {
+	if !a.one(50) {
 		return text
 	}
 	at := a.choose(256) * len(text) / 256
-	return text[:at] + a.pick("", "x", "1", "1e999", ",", `"`, "\x00", "}", "null") + text[at+a.choose(2)*min(1, len(text)-at):]
+	return text[:at] + a.pick("", "x", "1", "1e999", ",", `"`, "\x00", "}", "null", "0", "-", ".", "e", `\`, " ", "\xff", `\u12`, "]", "9") + text[at+a.choose(2)*min(1, len(text)-at):]
 }
 
 // line writes many rules of few shapes, and samples at their constants.

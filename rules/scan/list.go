@@ -4,10 +4,15 @@ package scan
 // does not need them: 1.5 MB.
 const keptValues = 1 << 16
 
+// maxValues is how many values the rows of a table may have, 12 MB: a sample of
+// a megabyte can have half a million elements. A list that has more is Unread.
+const maxValues = 1 << 19
+
 // rows are those of a table, one after another.
 type rows struct {
 	table
 	values []Value
+	full   bool // some element has no row
 }
 
 func (r *rows) at(row int) []Value {
@@ -36,7 +41,7 @@ func (r *rows) clear() {
 	if cap(r.values) > keptValues && len(r.values) < cap(r.values)/4 {
 		r.values = nil
 	}
-	r.values = r.values[:0]
+	r.values, r.full = r.values[:0], false
 }
 
 func (s *Scanner) list(n *node, text []byte, p, depth int) int {
@@ -55,6 +60,9 @@ func (s *Scanner) list(n *node, text []byte, p, depth int) int {
 		v := &s.frame[n.slot]
 		v.set(List, p, end)
 		v.Num, v.Count = float64(first), uint32(count)
+		if n.table != none && s.rows[n.table].full {
+			v.Kind = Unread
+		}
 	}
 	if n.length != none {
 		s.frame[n.length] = Value{Kind: Number, Num: float64(count)}
@@ -107,6 +115,10 @@ func (s *Scanner) namedElement(n, kid *node, text []byte, p, depth int) int {
 // row scans an element of a list into a new row.
 func (s *Scanner) row(table int, text []byte, p, depth int) int {
 	r := &s.rows[table]
+	if len(r.values)+r.width > maxValues {
+		r.full = true
+		return skip(text, p, depth)
+	}
 	outer := s.frame
 	s.frame = r.add()
 	end := s.value(r.root, text, p, depth)

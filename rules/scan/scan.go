@@ -7,9 +7,15 @@
 // its buffers have grown.
 package scan
 
-// MaxDepth is how many containers may be inside one another, as in
-// encoding/json. It bounds the recursion of a scan.
-const MaxDepth = 10_000
+// MaxDepth is how many containers may be inside one another. encoding/json
+// reads 10,000, and whoever reads a sample in an outcome or an envelope reads a
+// few more than the sample has. It bounds the recursion of a scan.
+const MaxDepth = 9_900
+
+// maxForgotten is how many slots a sample may make a scan clear because a name
+// is repeated: some milliseconds. The last value of a name counts, and nothing
+// below the ones before it.
+const maxForgotten = 1 << 20
 
 // maxText is the longest sample: its offsets fit in 32 bits.
 const maxText = 1 << 31
@@ -28,7 +34,7 @@ const (
 	Text
 	List
 	Object
-	Unread // an index or the length of a text, which a scan does not look into
+	Unread // an index or the length of a text, which a scan does not look into, or a list that is too long for rows
 )
 
 // Value is a slot: what the sample has at a path.

@@ -3,6 +3,7 @@ package scan_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +116,10 @@ func TestSlots(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestValueIsSmall(t *testing.T) {
+	assert.Equal(t, 24, int(reflect.TypeFor[scan.Value]().Size()))
 }
 
 func TestNamesThatNoPathCanHave(t *testing.T) {
@@ -274,9 +279,7 @@ func TestRefuses(t *testing.T) {
 		{"in range in spite of its exponent", `{"skipped":0.` + strings.Repeat("0", 400) + `1e500}`, true},
 		{"nearly out of range", `{"a":1.7976931348623157e308,"skipped":-1.7976931348623157e308}`, true},
 		{"as deep as may be", deep(scan.MaxDepth), true},
-		{"deeper", deep(scan.MaxDepth + 2), false},
 		{"list as deep as may be", strings.Repeat("[", scan.MaxDepth) + strings.Repeat("]", scan.MaxDepth), true},
-		{"list deeper", strings.Repeat("[", scan.MaxDepth+1) + strings.Repeat("]", scan.MaxDepth+1), false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -287,6 +290,44 @@ func TestRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLimits: what encoding/json reads and a scan does not.
+func TestLimits(t *testing.T) {
+	var b scan.Builder
+	for i := range 1_000 {
+		b.Slot("m", fmt.Sprint(i))
+	}
+	s := b.Build().NewScanner()
+	for name, text := range map[string]string{
+		"deeper":                strings.Repeat(`{"a":`, scan.MaxDepth+1) + "1" + strings.Repeat(`}`, scan.MaxDepth+1),
+		"list deeper":           strings.Repeat("[", scan.MaxDepth+1) + strings.Repeat("]", scan.MaxDepth+1),
+		"names again and again": `{"m":{"7":1}` + strings.Repeat(`,"m":{"7":1}`, 2_000) + `}`,
+	} {
+		require.True(t, json.Valid([]byte(text)), name)
+		assert.False(t, s.Scan([]byte(text)), name)
+	}
+	assert.True(t, s.Scan([]byte(`{"m":{"7":1}`+strings.Repeat(`,"m":{"8":1}`, 1_000)+`}`)))
+	assert.Equal(t, scan.Missing, s.Slots()[7].Kind)
+	assert.Equal(t, scan.Number, s.Slots()[8].Kind)
+}
+
+// TestLongList: a list is Unread when its rows would take too much memory, and
+// the next one is read.
+func TestLongList(t *testing.T) {
+	var b scan.Builder
+	list, table := b.Slot("list"), b.Table("list")
+	for i := range 99 {
+		table.Slot(fmt.Sprint("a", i))
+	}
+	s := b.Build().NewScanner()
+	require.True(t, s.Scan([]byte(`{"list":[0`+strings.Repeat(`,0`, 10_000)+`]}`)))
+	v := s.Slots()[list]
+	assert.Equal(t, scan.Unread, v.Kind)
+	assert.Equal(t, uint32(20_011), v.End)
+	require.True(t, s.Scan([]byte(`{"list":[0`+strings.Repeat(`,0`, 5_000)+`]}`)))
+	assert.Equal(t, scan.List, s.Slots()[list].Kind)
+	assert.Equal(t, scan.Number, s.Row(table.ID(), 5_000)[0].Kind)
 }
 
 // TestDepthOfWhatIsRead goes down a path as deep as samples may be, and one deeper.

@@ -11,6 +11,7 @@ type Scanner struct {
 	rows       []rows   // by table
 	frame      []Value  // the slots that are being filled: those of the sample, or a row
 	generation uint32   // of the object that was begun last
+	forgotten  int      // slots that were cleared because a name was repeated
 	memory     []memory // by node
 	name       []byte   // a decoded one
 	learns     bool
@@ -55,14 +56,17 @@ func (s *Scanner) Slots() []Value { return s.slots }
 func (s *Scanner) Row(table, row int) []Value { return s.rows[table].at(row) }
 
 // Scan fills the slots and rows from a sample. It gives false when text is not
-// JSON as encoding/json has it, when a number is out of float64's range, or when
-// it is deeper than [MaxDepth]; then slots mean nothing. The text must stay
-// unchanged while slots are read.
+// JSON as encoding/json has it, when a number is out of float64's range, when it
+// is deeper than [MaxDepth], longer than 2 GiB or repeats names without end; then
+// slots mean nothing. The text must stay unchanged while slots are read.
 func (s *Scanner) Scan(text []byte) bool {
+	if uint64(len(text)) > maxText {
+		return false
+	}
 	if s.template.ready && s.template.fits(text, s.slots) {
 		return true
 	}
-	if len(text) > maxText || !s.scan(text) {
+	if !s.scan(text) {
 		return false
 	}
 	if s.learns {
@@ -76,7 +80,7 @@ func (s *Scanner) scan(text []byte) bool {
 	for i := range s.rows {
 		s.rows[i].clear()
 	}
-	s.frame = s.slots
+	s.frame, s.forgotten = s.slots, 0
 	end := s.value(s.plan.root, text, blanks(text, 0), 0)
 	return end >= 0 && blanks(text, end) == len(text)
 }
@@ -133,6 +137,8 @@ func (s *Scanner) text(n *node, text []byte, p int) int {
 	return end
 }
 
+// object scans an object. A member that begins with the bytes that the one at its
+// position had last time needs no reading of its name.
 func (s *Scanner) object(n *node, text []byte, p, depth int) int {
 	if len(n.kids) == 0 {
 		return skipObject(text, p, depth)
@@ -161,7 +167,9 @@ func (s *Scanner) object(n *node, text []byte, p, depth int) int {
 			p = skip(text, p, depth+1)
 		} else {
 			if len(kid.below) > 0 {
-				s.meet(kid, generation)
+				if s.meet(kid, generation); s.forgotten > maxForgotten {
+					return failed
+				}
 			}
 			p = s.value(kid, text, p, depth+1)
 		}
@@ -185,6 +193,7 @@ func (s *Scanner) object(n *node, text []byte, p, depth int) int {
 func (s *Scanner) meet(kid *node, generation uint32) {
 	m := &s.memory[kid.id]
 	if m.seen == generation {
+		s.forgotten += len(kid.below)
 		for _, slot := range kid.below {
 			s.frame[slot] = Value{}
 		}

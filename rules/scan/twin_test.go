@@ -68,8 +68,7 @@ func (f *twinFrame) addTable(slot int, table *scan.Table) *twinTable {
 	return t
 }
 
-// check scans a sample and says what is wrong with the answer. A nil error of a
-// sample that is refused counts as right as one of a sample that is not.
+// check scans a sample and says what is wrong with the answer.
 func (w *twin) check(s *scan.Scanner, text []byte) error {
 	var want any
 	valid := json.Unmarshal(text, &want) == nil
@@ -79,8 +78,24 @@ func (w *twin) check(s *scan.Scanner, text []byte) error {
 	if !valid {
 		return nil
 	}
+	if err := checkLine(text); err != nil {
+		return fmt.Errorf("%q: %w", text, err)
+	}
 	if err := w.sample.check(s, text, s.Slots(), want); err != nil {
 		return fmt.Errorf("%q: %w", text, err)
+	}
+	return nil
+}
+
+// checkLine compares AppendLine with encoding/json, which leaves invalid UTF-8 alone.
+func checkLine(text []byte) error {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, text); err != nil {
+		return err
+	}
+	want := string([]rune(compact.String()))
+	if got := string(scan.AppendLine(nil, text)); got != want {
+		return fmt.Errorf("on one line %q, want %q", got, want)
 	}
 	return nil
 }

@@ -372,9 +372,12 @@ func (p *partition) showLast(m *member, fresh []*binding, e event, out *[]rules.
 		if l.seq == 0 {
 			continue
 		}
+		s := rules.Sample{Twin: m.twin.ID, Feed: id, At: l.at, Seq: l.seq, Hops: l.hops, Data: l.data, Again: e.seq}
+		if p.reader(id).Read(&s) != nil {
+			continue // it was readable when it came
+		}
 		for _, b := range fresh {
 			if b.program.Takes(id) {
-				s := rules.Sample{Twin: m.twin.ID, Feed: id, At: l.at, Seq: l.seq, Hops: l.hops, Data: l.data, Again: e.seq}
 				*out = b.judge(&s, *out, p.offline)
 			}
 		}

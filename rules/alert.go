@@ -15,7 +15,6 @@ import (
 type alertRule struct {
 	*rule
 	slot     int // in Program.alerts and State.episodes
-	among    int // in manyAlerts
 	severity string
 	labels   map[string]string
 	summary  summary

@@ -35,8 +35,8 @@ func (p *Program) Eval(s *Sample, st *State, out []Outcome) []Outcome {
 
 // viewOf is the view of a sample that has been read; nil when it cannot be.
 func (p *Program) viewOf(pl *plan, s *Sample, st *State) *view {
-	if r := s.reader; r != nil && s.read == r.reads {
-		if v := r.view(p); v != nil {
+	if r := s.reader; r != nil && r.has(s) {
+		if v := r.view(p); v != nil && v.plan == pl {
 			return v
 		}
 	}
@@ -92,7 +92,7 @@ func newField(name string, pl *plan) field { return field{name, quoted(name) + "
 
 // maxSpare is the largest room that is kept for data: one sample of a megabyte
 // should not hold on to it.
-const maxSpare = 16 << 10
+const maxSpare = 4 << 10
 
 // spare is the room for the data of the next outcome: that of the one whose
 // place it takes.

@@ -15,30 +15,42 @@ const many = 32
 // manyAlerts are the alert rules of one feed where they are many.
 type manyAlerts struct{ alerts []*alertRule }
 
-// manyView is where their bits are in a reader's verdicts.
-type manyView struct {
-	first, words int
-	bits         []int            // of each alert, from the first word on
-	alerts       []*alertRule     // by bit; nil where a bit is of another rule
-	sources      map[int][]uint64 // the bits of each source's alerts
-	edges        []int            // scratch: the places of alerts that change
-	live         []uint64         // scratch
+// alertRun are neighbouring alerts among the steps of a plan. The first run
+// judges the alerts of all, and each sends out its own.
+type alertRun struct {
+	all   *manyAlerts
+	first bool
+	end   int // the place in Program.alerts after the last of them
 }
 
-// gather makes one step of the alert rules of a plan when they are many.
+// manyView is where their bits are in a reader's verdicts, and in the sets of
+// this file: word i of these is word at[i] of the verdicts.
+type manyView struct {
+	at      []int
+	bits    []int            // of each alert
+	alerts  []*alertRule     // by bit; nil where a bit is of another rule
+	sources map[int][]uint64 // the bits of each source's alerts
+	edges   []int            // scratch: the places of alerts that change and have not been sent out
+	changed []int            // all of them
+	live    []uint64         // scratch
+}
+
+// gather makes runs of the alert rules of a plan when they are many.
 func (pl *plan) gather() {
 	m := &manyAlerts{}
 	var steps []step
+	var run *alertRun
 	for _, s := range pl.steps {
 		a, ok := s.(*alertRule)
 		if !ok {
-			steps = append(steps, s)
+			steps, run = append(steps, s), nil
 			continue
 		}
-		if len(m.alerts) == 0 {
-			steps = append(steps, m)
+		if run == nil {
+			run = &alertRun{all: m, first: len(m.alerts) == 0}
+			steps = append(steps, run)
 		}
-		a.among = len(m.alerts)
+		run.end = a.slot + 1
 		m.alerts = append(m.alerts, a)
 	}
 	if len(m.alerts) >= many {
@@ -53,17 +65,20 @@ func (m *manyAlerts) view(v *view, set *logic.Set) *manyView {
 	}
 	mv := &manyView{sources: map[int][]uint64{}}
 	for _, a := range m.alerts {
-		mv.bits = append(mv.bits, set.Bit(v.rules+a.at))
+		bit := set.Bit(v.rules + a.at)
+		mv.bits = append(mv.bits, bit)
+		mv.at = append(mv.at, bit/64)
 	}
-	mv.first = slices.Min(mv.bits) / 64
-	mv.words = slices.Max(mv.bits)/64 + 1 - mv.first
-	mv.alerts = make([]*alertRule, mv.words*64)
-	mv.live = make([]uint64, mv.words)
+	slices.Sort(mv.at)
+	mv.at = slices.Compact(mv.at)
+	words := len(mv.at)
+	mv.alerts, mv.live = make([]*alertRule, words*64), make([]uint64, words)
 	for i, a := range m.alerts {
-		mv.bits[i] -= mv.first * 64
+		word, _ := slices.BinarySearch(mv.at, mv.bits[i]/64)
+		mv.bits[i] = word*64 + mv.bits[i]%64
 		mv.alerts[mv.bits[i]] = a
 		if mv.sources[a.source] == nil {
-			mv.sources[a.source] = make([]uint64, mv.words)
+			mv.sources[a.source] = make([]uint64, words)
 		}
 		mark(mv.sources[a.source], mv.bits[i])
 	}
@@ -88,7 +103,7 @@ func (m *manyAlerts) firingOf(v *view, st *State) []uint64 {
 	if f.view == v.many {
 		return f.set
 	}
-	*f = firingBits{v.many, make([]uint64, v.many.words)}
+	*f = firingBits{v.many, make([]uint64, len(v.many.at))}
 	for i, a := range m.alerts {
 		if st.fires(a) {
 			mark(f.set, v.many.bits[i])
@@ -97,8 +112,28 @@ func (m *manyAlerts) firingOf(v *view, st *State) []uint64 {
 	return f.set
 }
 
-func (m *manyAlerts) judge(v *view, s *Sample, st *State, t turn, out []Outcome) []Outcome {
+func (r *alertRun) judge(v *view, s *Sample, st *State, t turn, out []Outcome) []Outcome {
+	if r.first {
+		r.all.decide(v, st, t)
+	}
+	edges := v.many.edges
+	for len(edges) > 0 && edges[0] < r.end {
+		a := v.program.alerts[edges[0]]
+		edges = edges[1:]
+		if st.fires(a) {
+			out = a.resolve(v, s, st, out)
+		} else {
+			out = a.raise(v, s, st, out)
+		}
+	}
+	v.many.edges = edges
+	return out
+}
+
+// decide finds the alerts that change, in the order of the rules.
+func (m *manyAlerts) decide(v *view, st *State, t turn) {
 	mv := v.many
+	mv.edges = mv.changed[:0]
 	clear(mv.live)
 	tally := st.counters.tally(v)
 	for source, set := range mv.sources {
@@ -110,37 +145,23 @@ func (m *manyAlerts) judge(v *view, s *Sample, st *State, t turn, out []Outcome)
 		}
 	}
 	if t.late {
-		return out
+		return
 	}
 	verdicts := v.machine.DecideAll(v.rules, v.rules+len(v.plan.rules))
 	firing := m.firingOf(v, st)
-	mv.edges = mv.edges[:0]
 	for i, live := range mv.live {
-		w := mv.first + i
+		w := mv.at[i]
 		isTrue, isUnknown, hasFailed := verdicts.True[w]&live, verdicts.Unknown[w]&live, verdicts.Failed[w]&live
 		tally.count(i, isTrue, isUnknown, hasFailed)
 		decided := live &^ (isUnknown | hasFailed)
-		for changed := (isTrue ^ firing[i]) & decided; changed != 0; changed &= changed - 1 {
+		changed := (isTrue ^ firing[i]) & decided
+		firing[i] ^= changed
+		for ; changed != 0; changed &= changed - 1 {
 			mv.edges = append(mv.edges, mv.alerts[i*64+bits.TrailingZeros64(changed)].slot)
 		}
 	}
-	return m.change(v, s, st, firing, out)
-}
-
-// change raises and resolves, in the order of the rules.
-func (m *manyAlerts) change(v *view, s *Sample, st *State, firing []uint64, out []Outcome) []Outcome {
-	slices.Sort(v.many.edges)
-	for _, slot := range v.many.edges {
-		a := v.program.alerts[slot]
-		bit := v.many.bits[a.among]
-		firing[bit/64] ^= 1 << (bit % 64)
-		if st.fires(a) {
-			out = a.resolve(v, s, st, out)
-		} else {
-			out = a.raise(v, s, st, out)
-		}
-	}
-	return out
+	mv.changed = mv.edges
+	slices.Sort(mv.edges)
 }
 
 // manyTally counts for many rules at once what became of their samples: what is
@@ -192,7 +213,7 @@ func (t *manyTally) receive(source int, late bool) {
 }
 
 func (t *manyTally) count(word int, isTrue, isUnknown, hasFailed uint64) {
-	words := t.view.many.words
+	words := len(t.view.many.at)
 	t.isTrue.add(word, words, isTrue)
 	t.isUnknown.add(word, words, isUnknown)
 	t.failure.add(word, words, hasFailed)

@@ -3,6 +3,7 @@ package rules_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,4 +132,82 @@ func TestQuietSamplesAllocateNothing(t *testing.T) {
 		eval()
 		assert.Zero(t, testing.AllocsPerRun(1000, eval), name)
 	}
+}
+
+// TestManyKeepTheirPlace: the order of outcomes is that of the rules, however
+// many alerts there are.
+func TestManyKeepTheirPlace(t *testing.T) {
+	transformation := `{"transformation":{"id":"tr","sourceId":"1","sourceFeedId":"f","outputFeedId":"o","outputFieldId":"x","outputTrueValue":1,"conditions":[{"jsonLogic":{">":[{"var":"t"},0]}}]}}`
+	for _, n := range []int{3, 31, 32, 40} {
+		var texts []string
+		for i := range n {
+			texts = append(texts, fmt.Sprintf(`{"alert":{"id":"a%d","severity":"major","sourceId":"1","sourceFeedId":"f","conditions":[{"jsonLogic":{">":[{"var":"t"},%d]}}]}}`, i, i))
+		}
+		texts = slices.Insert(texts, 1, transformation)
+		p := alertProgram(t, texts...)
+		s := rules.Sample{Twin: "m", Feed: "f", At: start, Data: []byte(`{"t":2.5}`)}
+		var got []string
+		for _, o := range p.Eval(&s, p.NewState(1, nil), nil) {
+			got = append(got, o.Rule)
+		}
+		assert.Equal(t, []string{"a0", "tr", "a1", "a2"}, got, n)
+	}
+}
+
+// TestEachProgramItsOwnBits: what a twin's state holds does not grow with the
+// programs of others on the same feed.
+func TestEachProgramItsOwnBits(t *testing.T) {
+	var programs []*rules.Program
+	for i := range 20 {
+		texts := alertTexts(rand.New(rand.NewPCG(uint64(i), 3)), 60)
+		programs = append(programs, alertProgram(t, texts...))
+	}
+	together := rules.NewReader("f", programs...)
+	random := rand.New(rand.NewPCG(4, 5))
+	states, alone := make([]*rules.State, len(programs)), make([]*rules.State, len(programs))
+	for i, p := range programs {
+		states[i], alone[i] = p.NewState(3, nil), p.NewState(3, nil)
+	}
+	for n := range 50 {
+		at, data := start.Add(time.Duration(n)*time.Second), []byte(randomReading(random))
+		s := rules.Sample{Twin: "m", Feed: "f", At: at, Data: data}
+		require.NoError(t, together.Read(&s))
+		for i, p := range programs {
+			o := rules.Sample{Twin: "m", Feed: "f", At: at, Data: data}
+			require.Equal(t, p.Eval(&o, alone[i], nil), p.Eval(&s, states[i], nil))
+		}
+	}
+}
+
+// TestSampleIsUsedAgain: a sample that is given other data is read again, and one
+// that another feed's reader has read is read by the right one.
+func TestSampleIsUsedAgain(t *testing.T) {
+	p := alertProgram(t, alertTexts(rand.New(rand.NewPCG(1, 2)), 5)...)
+	r := rules.NewReader("f", p)
+	s := rules.Sample{Twin: "m", Feed: "f", At: start, Data: []byte(`{"t":1}`)}
+	require.NoError(t, r.Read(&s))
+	s.Data = []byte(`broken!`)
+	require.Error(t, r.Read(&s))
+	s.Data = []byte(`{"t":1,"h":2}`)
+	require.NoError(t, rules.NewReader("g", p).Read(&s))
+	fresh := rules.Sample{Twin: "m", Feed: "f", At: start, Data: []byte(`{"t":1,"h":2}`)}
+	assert.Equal(t, p.Eval(&fresh, p.NewState(3, nil), nil), p.Eval(&s, p.NewState(3, nil), nil))
+}
+
+// TestOutcomesReuseTheirRoom: a caller that uses its slice again pays for no
+// allocation.
+func TestOutcomesReuseTheirRoom(t *testing.T) {
+	p := all(t, "a", "b")
+	st, at, data := p.NewState(1, nil), start, []byte(`{"a":1,"b":[1, 2]}`)
+	var s rules.Sample
+	var out []rules.Outcome
+	judge := func() {
+		at = at.Add(time.Second)
+		s = rules.Sample{Twin: "m", Feed: "f", At: at, Data: data}
+		if out = p.Eval(&s, st, out[:0]); string(out[0].Data) != `{"output":0,"a":1,"b":[1,2]}` {
+			t.Fatalf("%s", out[0].Data)
+		}
+	}
+	judge()
+	assert.Zero(t, testing.AllocsPerRun(1000, judge))
 }

@@ -14,6 +14,7 @@ type Reader struct {
 	views   []*view
 	byOwner map[*Program]*view // nil while there are few
 	reads   uint64
+	data    []byte // of the sample that was read last
 }
 
 // view is what a reader knows of one program.
@@ -78,7 +79,7 @@ func (pl *plan) view(p *Program, b *logic.Builder) *view {
 // refuses is refused, and so is what is not an object or nests too deeply; of
 // duplicate names the last one counts. The error is a *DataError.
 func (r *Reader) Read(s *Sample) error {
-	if s.reader == r && s.read == r.reads {
+	if r.has(s) {
 		return nil
 	}
 	if s.Refused != "" {
@@ -88,8 +89,14 @@ func (r *Reader) Read(s *Sample) error {
 	if !isObject(s.Data) || !r.machine.Load(s.Data) {
 		return explain(s.Data)
 	}
-	s.reader, s.read = r, r.reads
+	s.reader, s.read, r.data = r, r.reads, s.Data
 	return nil
+}
+
+// has says whether the sample is the one that was read last. Its data may have
+// been replaced, but not changed.
+func (r *Reader) has(s *Sample) bool {
+	return s.reader == r && s.read == r.reads && len(s.Data) == len(r.data) && &s.Data[0] == &r.data[0]
 }
 
 // view is the one of a program, nil when the reader was not made for it.

@@ -7,18 +7,25 @@ import (
 )
 
 // numberColumn answers one comparison for all rules of a group at once. Rule i
-// asks whether a number lies between lo[i] and hi[i]; as the number grows, rule
+// asks whether a finite number lies between lo[i] and hi[i]; as the number grows, rule
 // after rule begins to hold, and ends. So the answer of all is a bit set that
 // hangs on how many of the sorted bounds are passed. Every few bounds the whole
 // set is kept, between them what changes: that takes memory in proportion to
 // the rules, where a set for each bound would take the square.
 type numberColumn struct {
+	// The range of the bounds, from first to last, in equal cells: guide[i] bounds
+	// lie before cell i. Where the bounds are spread evenly, that is as good as
+	// knowing where a number lies, without the dozen guesses of a binary search.
+	first, last float64
+	cells       float64  // per unit
+	guide       []uint32 // nil when there is no such range
+
+	words  int
+	shift  int       // from one kept set to the next are 1<<shift bounds
+	sets   []uint64  // the kept sets, words each
 	bounds []float64 // ascending, each once
 	ends   []uint32  // the changes at bounds[i] are changes[ends[i]:ends[i+1]]
 	change []uint32  // rules whose answer changes
-	every  int       // bounds from one kept set to the next
-	sets   []uint64  // the kept sets, words each
-	words  int
 }
 
 // keptBytes is how much a column keeps in sets: little enough to stay in the
@@ -38,16 +45,16 @@ func newNumberColumn(nodes []*within) *numberColumn {
 	first := make([]uint64, c.words)
 	var bounds []bound
 	for i, n := range nodes {
-		if !(n.lo <= n.hi) {
-			continue // holds of nothing
+		if !(n.lo <= n.hi) || math.IsInf(n.lo, 1) {
+			continue // holds of no finite number
 		}
 		if math.IsInf(n.lo, -1) {
 			first[i/64] |= 1 << (i % 64)
 		} else {
 			bounds = append(bounds, bound{n.lo, uint32(i)})
 		}
-		if !math.IsInf(n.hi, 1) {
-			bounds = append(bounds, bound{math.Nextafter(n.hi, math.Inf(1)), uint32(i)})
+		if end := math.Nextafter(n.hi, math.Inf(1)); !math.IsInf(end, 1) {
+			bounds = append(bounds, bound{end, uint32(i)})
 		}
 	}
 	slices.SortFunc(bounds, func(a, b bound) int { return cmp.Compare(a.at, b.at) })
@@ -60,33 +67,73 @@ func newNumberColumn(nodes []*within) *numberColumn {
 	}
 	c.ends = append(c.ends, uint32(len(c.change)))
 	c.keep(first, max(keptBytes, keptBytesPerRule*len(nodes)))
+	c.divide()
 	return c
 }
 
 // keep makes the sets, of which set is the first.
 func (c *numberColumn) keep(set []uint64, bytes int) {
-	c.every = 1 + (len(c.bounds)+1)*c.words*8/bytes
+	for (len(c.bounds)>>c.shift+1)*c.words*8 > bytes {
+		c.shift++
+	}
 	c.sets = append(c.sets, set...)
 	for i := range c.bounds {
 		for _, rule := range c.change[c.ends[i]:c.ends[i+1]] {
 			set[rule/64] ^= 1 << (rule % 64)
 		}
-		if (i+1)%c.every == 0 {
+		if (i+1)&(1<<c.shift-1) == 0 {
 			c.sets = append(c.sets, set...)
 		}
 	}
 }
 
-// passed is how many bounds are not above v. near is where the answer may be.
-func (c *numberColumn) passed(v float64, near int) int {
-	b := c.bounds
-	if (near == 0 || b[near-1] <= v) && (near == len(b) || v < b[near]) {
-		return near
+// cellsPerBound is so large that most cells have no bound in them, and whether
+// one has is mostly guessed right.
+const cellsPerBound = 4
+
+// divide makes the guide.
+func (c *numberColumn) divide() {
+	n := len(c.bounds)
+	if n == 0 {
+		c.first = math.Inf(1)
+		return
 	}
-	low, n := 0, len(b)
+	c.first, c.last = c.bounds[0], c.bounds[n-1]
+	c.cells = cellsPerBound * float64(n) / (c.last - c.first)
+	if math.IsInf(c.cells, 0) || math.IsInf(c.last-c.first, 0) {
+		return // too close together, or too far apart
+	}
+	c.guide = make([]uint32, c.cell(c.last)+2)
+	next := 0
+	for i, b := range c.bounds {
+		for ; next <= c.cell(b); next++ {
+			c.guide[next] = uint32(i)
+		}
+	}
+	c.guide[next] = uint32(n)
+}
+
+// cell is where a number not below the first bound lies. Of two numbers the
+// greater one never lies before the other, so a number has passed all bounds
+// of the cells before its own and none of those behind.
+func (c *numberColumn) cell(v float64) int { return int((v - c.first) * c.cells) }
+
+// passed is how many bounds are not above v.
+func (c *numberColumn) passed(v float64) int {
+	switch {
+	case v < c.first:
+		return 0
+	case v >= c.last:
+		return len(c.bounds)
+	}
+	low, n := 0, len(c.bounds)
+	if c.guide != nil {
+		cell := c.cell(v)
+		low, n = int(c.guide[cell]), int(c.guide[cell+1]-c.guide[cell])
+	}
 	for n > 0 {
 		half := n >> 1
-		if b[low+half] <= v {
+		if c.bounds[low+half] <= v {
 			low += half + 1
 			n -= half + 1
 		} else {
@@ -98,12 +145,12 @@ func (c *numberColumn) passed(v float64, near int) int {
 
 // set gives the answers when so many bounds are passed. It may use buffer.
 func (c *numberColumn) set(passed int, buffer []uint64) []uint64 {
-	k := passed / c.every
-	kept := c.sets[k*c.words : (k+1)*c.words]
-	changes := c.change[c.ends[k*c.every]:c.ends[passed]]
-	if len(changes) == 0 {
-		return kept
+	if c.shift == 0 {
+		return c.sets[passed*c.words : (passed+1)*c.words]
 	}
+	k := passed >> c.shift
+	kept := c.sets[k*c.words : (k+1)*c.words]
+	changes := c.change[c.ends[k<<c.shift]:c.ends[passed]]
 	copy(buffer, kept)
 	for _, rule := range changes {
 		buffer[rule/64] ^= 1 << (rule % 64)

@@ -17,14 +17,14 @@ import (
 // being evaluated goes along, so that a missing input makes those rules unknown
 // that come to read it, and no others.
 type group struct {
-	rules      []int // in Set.rules; the index is the bit
-	first      int   // word in the machine's verdicts
-	words      int
-	all        []uint64 // a bit for each rule
-	conditions []*shape
-	leaves     int // comparisons with numbers, in all conditions
-	nodes      int // of the largest condition
-	weight     int // of the condition with the most text
+	rules       []int // in Set.rules; the index is the bit
+	first       int   // word in the machine's verdicts
+	words       int
+	all         []uint64 // a bit for each rule
+	conditions  []*shape
+	conjunction []comparing // the comparisons, when the rules consist of and and them alone
+	nodes       int         // of the largest condition
+	weight      int         // of the condition with the most text
 }
 
 // smallestGroup is worth a group. Fewer rules are faster one by one.
@@ -32,13 +32,17 @@ const smallestGroup = 8
 
 // shape is what the conditions of a group have in common.
 type shape struct {
-	kind    shapeKind
-	outside bool // comparisons: the answer is the opposite; ! that is not !!
-	parts   []*shape
-	leaf    int // index among the comparisons with numbers
-	slot    int
-	strict  bool
+	kind shapeKind
+	comparing
+	strict  bool  // by identity
 	operand quick // of aboutAll; of aboutNumber when it is not a slot
+	parts   []*shape
+}
+
+// comparing compares a slot with the numbers or the texts of all rules.
+type comparing struct {
+	slot    int
+	outside bool // the answer is the opposite; for notPart, too
 	numbers *numberColumn
 	texts   *textColumn
 }
@@ -55,7 +59,8 @@ const (
 )
 
 // form writes what a node asks without its constants; ok is false when the node
-// is of another kind than groups are made of.
+// is of another kind than groups are made of. Each kind has its case in
+// [group.shape], too.
 func form(b []byte, q quick) (_ []byte, ok bool) {
 	switch n := q.(type) {
 	case *allOf:
@@ -74,14 +79,14 @@ func form(b []byte, q quick) (_ []byte, ok bool) {
 		return strconv.AppendBool(b, n.outside), true
 	case *ranged:
 		b = strconv.AppendBool(append(b, '~'), n.outside)
-		return same(strconv.AppendBool(b, n.strict), n.operand)
+		return inFull(strconv.AppendBool(b, n.strict), n.operand)
 	}
-	return same(append(b, '='), q)
+	return inFull(append(b, '='), q)
 }
 
-// same writes the whole of a node, constants and all: rules of a group that
+// inFull writes the whole of a node, constants and all: rules of a group that
 // have it in common evaluate it once.
-func same(b []byte, q quick) (_ []byte, ok bool) {
+func inFull(b []byte, q quick) (_ []byte, ok bool) {
 	switch n := q.(type) {
 	case *fixed:
 		if n.complex || n.constant.Kind == scan.Text {
@@ -93,30 +98,30 @@ func same(b []byte, q quick) (_ []byte, ok bool) {
 		return strconv.AppendInt(append(b, 'f'), int64(n.slot), 10), true
 	case *defaulted:
 		b = strconv.AppendInt(append(b, 'd'), int64(n.slot), 10)
-		return sames(b, []quick{n.fallback}, n.frame == 0)
+		return allInFull(b, []quick{n.fallback}, n.frame == 0)
 	case *present:
 		return strconv.AppendInt(append(b, 'e'), int64(n.slot), 10), n.frame == 0
 	case *summed:
-		return sames(append(b, '+'), n.operands, true)
+		return allInFull(append(b, '+'), n.operands, true)
 	case *multiplied:
-		return sames(append(b, '*'), n.operands, true)
+		return allInFull(append(b, '*'), n.operands, true)
 	case *folded:
-		return sames(append(b, n.operator...), n.operands, true)
+		return allInFull(append(b, n.operator...), n.operands, true)
 	case *single:
-		return sames(append(b, n.operator...), []quick{n.operand}, true)
+		return allInFull(append(b, n.operator...), []quick{n.operand}, true)
 	case *compared:
-		return sames(strconv.AppendInt(append(b, '<'), int64(n.relation), 10), n.operands, true)
+		return allInFull(strconv.AppendInt(append(b, '<'), int64(n.relation), 10), n.operands, true)
 	}
 	return b, false
 }
 
-func sames(b []byte, operands []quick, ok bool) ([]byte, bool) {
+func allInFull(b []byte, operands []quick, ok bool) ([]byte, bool) {
 	b = append(b, '(')
 	for _, o := range operands {
 		if !ok {
 			return b, false
 		}
-		b, ok = same(b, o)
+		b, ok = inFull(b, o)
 		b = append(b, ',')
 	}
 	return append(b, ')'), ok
@@ -194,8 +199,37 @@ func (s *Set) newGroup(members []int) {
 		}
 		g.conditions = append(g.conditions, g.shape(nodes))
 	}
+	if len(g.conditions) == 1 && g.nodes < plainNodes {
+		g.conjunction = g.conditions[0].conjunction()
+	}
 	s.words += g.words
 	s.groups = append(s.groups, g)
+}
+
+// A conjunction of fewer nodes over a sample of fewer bytes is far from MaxWork.
+const (
+	plainNodes  = 64
+	plainSample = 1 << 14
+)
+
+// conjunction gives the comparisons of slots that a shape consists of, nil when
+// there is something else in it.
+func (n *shape) conjunction() []comparing {
+	switch {
+	case n.kind == aboutText || n.kind == aboutNumber && n.operand == nil:
+		return []comparing{n.comparing}
+	case n.kind != everyPart:
+		return nil
+	}
+	var all []comparing
+	for _, p := range n.parts {
+		c := p.conjunction()
+		if c == nil {
+			return nil
+		}
+		all = append(all, c...)
+	}
+	return all
 }
 
 // shape makes the shape of nodes that have the same form.
@@ -206,19 +240,17 @@ func (g *group) shape(nodes []quick) *shape {
 	case *anyOf:
 		return &shape{kind: somePart, parts: g.parts(nodes, len(n.operands), func(q quick) []quick { return q.(*anyOf).operands })}
 	case *negated:
-		return &shape{kind: notPart, outside: !n.twice, parts: g.parts(nodes, 1, func(q quick) []quick { return []quick{q.(*negated).operand} })}
+		return &shape{kind: notPart, comparing: comparing{outside: !n.twice}, parts: g.parts(nodes, 1, func(q quick) []quick { return []quick{q.(*negated).operand} })}
 	case *within:
-		g.leaves++
-		return &shape{kind: aboutNumber, slot: n.slot, outside: n.outside, strict: n.strict, leaf: g.leaves - 1, numbers: newNumberColumn(cast[*within](nodes))}
+		return &shape{kind: aboutNumber, strict: n.strict, comparing: comparing{slot: n.slot, outside: n.outside, numbers: newNumberColumn(cast[*within](nodes))}}
 	case *ranged:
-		g.leaves++
 		ranges := make([]*within, len(nodes))
 		for i, r := range cast[*ranged](nodes) {
 			ranges[i] = &r.within
 		}
-		return &shape{kind: aboutNumber, operand: n.operand, outside: n.outside, strict: n.strict, leaf: g.leaves - 1, numbers: newNumberColumn(ranges)}
+		return &shape{kind: aboutNumber, operand: n.operand, strict: n.strict, comparing: comparing{outside: n.outside, numbers: newNumberColumn(ranges)}}
 	case *oneOf:
-		return &shape{kind: aboutText, slot: n.slot, outside: n.outside, texts: newTextColumn(cast[*oneOf](nodes))}
+		return &shape{kind: aboutText, comparing: comparing{slot: n.slot, outside: n.outside, texts: newTextColumn(cast[*oneOf](nodes))}}
 	default:
 		return &shape{kind: aboutAll, operand: n}
 	}
@@ -246,12 +278,18 @@ func cast[T quick](nodes []quick) []T {
 
 // judging is what a machine needs to judge groups.
 type judging struct {
-	fresh    uint64   // counts the samples
+	fresh uint64 // counts the samples
+
+	// The rules that DecideAll has judged last, and the sample.
+	all        uint64
+	first, end int
+
 	judged   []uint64 // by group: the sample that its verdicts are of
-	near     [][]int  // by group and leaf: where the last number was
+	hasAside []bool   // by group: some of its rules are unknown or failed
 	verdicts Verdicts
-	temps    []uint64
-	used     int // of temps
+	oddRules []uint64 // scratch: rules of a group
+	temps    []uint64 // scratch: a stack of sets
+	used     int      // of temps
 }
 
 // Verdicts are bit sets with a bit for each rule, see [Set.Bit]. A rule that is
@@ -259,13 +297,13 @@ type judging struct {
 type Verdicts struct{ True, Unknown, Failed []uint64 }
 
 func (s *Set) newJudging() judging {
-	j := judging{judged: make([]uint64, len(s.groups)), near: make([][]int, len(s.groups))}
-	most := 0
-	for i, g := range s.groups {
-		j.near[i] = make([]int, g.leaves)
+	j := judging{judged: make([]uint64, len(s.groups)), hasAside: make([]bool, len(s.groups))}
+	most, widest := 0, 0
+	for _, g := range s.groups {
 		most = max(most, g.words*(2*g.depth()+4))
+		widest = max(widest, g.words)
 	}
-	j.temps = make([]uint64, most)
+	j.temps, j.oddRules = make([]uint64, most), make([]uint64, widest)
 	j.verdicts.True, j.verdicts.Unknown, j.verdicts.Failed = make([]uint64, s.words), make([]uint64, s.words), make([]uint64, s.words)
 	return j
 }
@@ -314,6 +352,7 @@ func (m *Machine) DecideAll(first, end int) *Verdicts {
 	for i := range m.set.groups {
 		m.update(i)
 	}
+	m.all, m.first, m.end = m.fresh, first, end
 	from, _ := slices.BinarySearch(m.set.alone, first)
 	for _, i := range m.set.alone[from:] {
 		if i >= end {
@@ -357,26 +396,31 @@ func (v *Verdicts) put(bit int, verdict Verdict) {
 type voting struct {
 	*Machine
 	group   *group
-	near    []int
+	aside   bool     // some rules are in unknown or odd
 	unknown []uint64 // rules that came to read a missing input
-	odd     []uint64 // rules that read what the columns do not know: judged one by one
+	odd     []uint64 // rules that read what the columns do not know: judged one by one; nil when there are none
 }
 
 func (m *Machine) judge(index int) {
 	g := m.set.groups[index]
+	if !m.hasAside[index] && m.judgePlain(g) {
+		return
+	}
 	m.scratch = m.scratch[:len(m.set.pool)]
 	m.used = 0
 	end := g.first + g.words
-	v := voting{Machine: m, group: g, near: m.near[index], unknown: m.verdicts.Unknown[g.first:end], odd: m.temp(g.words)}
+	v := voting{Machine: m, group: g, unknown: m.verdicts.Unknown[g.first:end]}
 	truths := m.verdicts.True[g.first:end]
-	clear(m.verdicts.Failed[g.first:end])
-	clear(v.unknown)
-	clear(v.odd)
+	if m.hasAside[index] {
+		clear(m.verdicts.Failed[g.first:end])
+		clear(v.unknown)
+	}
 	if g.nodes*(len(m.sample)>>1+g.weight) >= MaxWork/2 {
-		copy(v.odd, g.all)
+		v.isOdd(g.all, truths)
 	} else {
 		v.conditions(truths)
 	}
+	m.hasAside[index] = v.aside
 	for w, word := range v.odd {
 		for ; word != 0; word &= word - 1 {
 			bit := w*64 + bits.TrailingZeros64(word)
@@ -385,12 +429,41 @@ func (m *Machine) judge(index int) {
 	}
 }
 
+// judgePlain judges a group of conjunctions when all inputs are what they are
+// compared with, which is nearly always. It gives false when they are not.
+func (m *Machine) judgePlain(g *group) bool {
+	if g.conjunction == nil || len(m.sample) > plainSample {
+		return false
+	}
+	truths, buffer := m.verdicts.True[g.first:g.first+g.words], m.temps[:g.words]
+	for i := range g.conjunction {
+		n := &g.conjunction[i]
+		var set []uint64
+		switch v := &m.slots[n.slot]; {
+		case n.numbers != nil && v.Kind == scan.Number:
+			set = n.numbers.set(n.numbers.passed(v.Num), buffer)
+		case n.texts != nil && v.Kind == scan.Text && !v.Escaped:
+			set = n.texts.set(view(m.sample[v.Start+1:v.End-1]), buffer)
+		default:
+			return false
+		}
+		active := truths
+		if i == 0 {
+			active = g.all
+		}
+		pick(truths, active, set, n.outside)
+	}
+	return true
+}
+
 // conditions judges all conditions of the rules: a false one makes a rule false,
 // also beside one that is unknown.
 func (v *voting) conditions(truths []uint64) {
 	v.eval(v.group.conditions[0], v.group.all, truths)
 	if len(v.group.conditions) == 1 {
-		pick(truths, truths, v.unknown, true)
+		if v.aside {
+			pick(truths, truths, v.unknown, true)
+		}
 		return
 	}
 	unknown := v.temp(v.group.words)
@@ -426,8 +499,8 @@ func (m *Machine) temp(words int) []uint64 {
 func (v *voting) eval(n *shape, active, out []uint64) {
 	switch n.kind {
 	case everyPart:
-		copy(out, active)
-		for _, p := range n.parts {
+		v.eval(n.parts[0], active, out)
+		for _, p := range n.parts[1:] {
 			v.eval(p, out, out)
 		}
 	case somePart:
@@ -446,7 +519,7 @@ func (v *voting) eval(n *shape, active, out []uint64) {
 		v.flags, v.work = 0, 0
 		holds := n.operand.truth(v.Machine)
 		switch {
-		case v.aside(active, out):
+		case !v.given(active, out):
 		case holds:
 			copy(out, active)
 		default:
@@ -455,17 +528,18 @@ func (v *voting) eval(n *shape, active, out []uint64) {
 	}
 }
 
-// aside sets rules aside when their common node has not simply given a value.
-func (v *voting) aside(active, out []uint64) bool {
+// given says whether a common node has simply given a value. If not, the rules
+// are set aside.
+func (v *voting) given(active, out []uint64) bool {
 	switch v.flags {
 	case 0:
-		return false
+		return true
 	case unknown:
-		leave(v.unknown, active, out)
+		v.isUnknown(active, out)
 	default:
-		leave(v.odd, active, out)
+		v.isOdd(active, out)
 	}
-	return true
+	return false
 }
 
 func (v *voting) some(n *shape, active, out []uint64) {
@@ -497,7 +571,22 @@ func pick(out, active, set []uint64, outside bool) {
 	}
 }
 
-// leave sets rules aside, in unknown or odd.
+// isUnknown sets rules aside that read a missing input.
+func (v *voting) isUnknown(active, out []uint64) {
+	v.aside = true
+	leave(v.unknown, active, out)
+}
+
+// isOdd sets rules aside that have to be judged one by one.
+func (v *voting) isOdd(active, out []uint64) {
+	v.aside = true
+	if v.odd == nil {
+		v.odd = v.oddRules[:len(out)]
+		clear(v.odd)
+	}
+	leave(v.odd, active, out)
+}
+
 func leave(aside, active, out []uint64) {
 	for i := range out {
 		aside[i] |= active[i]
@@ -506,14 +595,17 @@ func leave(aside, active, out []uint64) {
 }
 
 func (v *voting) number(n *shape, active, out []uint64) {
-	x, ok := v.numberFor(n, active, out)
-	if !ok {
-		return
+	var x float64
+	if n.operand == nil && v.slots[n.slot].Kind == scan.Number {
+		x = v.slots[n.slot].Num
+	} else {
+		var ok bool
+		if x, ok = v.numberFor(n, active, out); !ok {
+			return
+		}
 	}
-	passed := n.numbers.passed(x, v.near[n.leaf])
-	v.near[n.leaf] = passed
 	used := v.used
-	pick(out, active, n.numbers.set(passed, v.temp(len(out))), n.outside)
+	pick(out, active, n.numbers.set(n.numbers.passed(x), v.temp(len(out))), n.outside)
 	v.used = used
 }
 
@@ -526,7 +618,7 @@ func (v *voting) numberFor(n *shape, active, out []uint64) (x float64, ok bool) 
 	} else {
 		v.flags, v.work = 0, 0
 		value = n.operand.value(v.Machine)
-		if v.aside(active, out) {
+		if !v.given(active, out) {
 			return 0, false
 		}
 	}
@@ -535,14 +627,14 @@ func (v *voting) numberFor(n *shape, active, out []uint64) (x float64, ok bool) 
 	case kind == scan.Number:
 		return x, true
 	case kind <= scan.Null && n.operand == nil:
-		leave(v.unknown, active, out)
+		v.isUnknown(active, out)
 		return 0, false
 	case !n.strict && scan.Null < kind && kind < scan.List: // a boolean, or a text with a number in it
-		if x = v.numberOf(&value); x == x {
+		if x = v.numberOf(&value); x-x == 0 {
 			return x, true
 		}
 	}
-	leave(v.odd, active, out)
+	v.isOdd(active, out)
 	return 0, false
 }
 
@@ -550,9 +642,9 @@ func (v *voting) text(n *shape, active, out []uint64) {
 	value := &v.slots[n.slot]
 	switch {
 	case value.Kind <= scan.Null:
-		leave(v.unknown, active, out)
+		v.isUnknown(active, out)
 	case value.Kind != scan.Text:
-		leave(v.odd, active, out)
+		v.isOdd(active, out)
 	default:
 		used := v.used
 		pick(out, active, n.texts.set(v.Machine.text(value), v.temp(len(out))), n.outside)

@@ -9,7 +9,9 @@
 // there are two, 0006 how thousands of rules are judged at once.
 //
 // To add an operator: a row in operators.go, its function, its cases in
-// logic_test.go. To make it quick as well: a case in lower.go.
+// logic_test.go, and a line in twin_writer_test.go so that the fuzz tests know
+// it. To make it quick as well: a node of its own in quick_*.go and its case in
+// lower.go.
 //
 // # Meaning
 //

@@ -180,7 +180,7 @@ func (l *lowering) comparison(n *comparison) quick {
 		return withinOf(left, r, k.constant.Num, plain)
 	case k.constant.Kind == scan.Text && r.isEquality():
 		if f, ok := left.(*sampleField); ok {
-			return &oneOf{slot: f.slot, texts: []string{l.text(k)}, outside: r == notEqual || r == notIdentical, else_: plain}
+			return &oneOf{slot: f.slot, texts: []string{l.text(k)}, outside: r == notEqual || r == notIdentical, otherwise: plain}
 		}
 	}
 	return plain
@@ -189,7 +189,7 @@ func (l *lowering) comparison(n *comparison) quick {
 // withinOf is the comparison of a field with a number.
 func withinOf(left quick, r relation, k float64, plain *compared) quick {
 	lo, hi, outside := r.bounds(k)
-	n := within{outside: outside, lo: lo, hi: hi, strict: r == identical || r == notIdentical, else_: plain}
+	n := within{outside: outside, lo: lo, hi: hi, strict: r == identical || r == notIdentical, otherwise: plain}
 	switch f := left.(type) {
 	case *sampleField:
 		n.slot = f.slot
@@ -214,7 +214,7 @@ func (l *lowering) between(r relation, plain *compared) quick {
 	if outside || r == identical {
 		return plain
 	}
-	return &within{slot: field.slot, lo: math.Max(lo, lo2), hi: math.Min(hi, hi2), else_: plain}
+	return &within{slot: field.slot, lo: math.Max(lo, lo2), hi: math.Min(hi, hi2), otherwise: plain}
 }
 
 func (l *lowering) text(n *fixed) string {
@@ -342,7 +342,7 @@ func (l *lowering) inConstants(needle quick, elems []any) quick {
 	}
 	plain := &listed{needle: needle, elements: l.all(constants)}
 	if field, ok := needle.(*sampleField); ok && len(texts) == len(elems) {
-		return &oneOf{slot: field.slot, texts: texts, else_: plain}
+		return &oneOf{slot: field.slot, texts: texts, otherwise: plain}
 	}
 	return plain
 }
@@ -375,7 +375,7 @@ func (l *lowering) pipeline(n node) (pipeline, bool) {
 		if n.fallback != nil || t == nil || len(l.scopes) == maxFrames {
 			return pipeline{}, false
 		}
-		return pipeline{source: l.node(n), frame: len(l.scopes), table: t.ID(), origin: t, weight: 2 * stepsPerNode}, true
+		return pipeline{source: l.node(n), far: n.up > 0, frame: len(l.scopes), table: t.ID(), origin: t, weight: 2 * stepsPerNode}, true
 	}
 	return pipeline{}, false
 }
@@ -400,6 +400,9 @@ func (l *lowering) body(n *iteration, p *pipeline) quick {
 	p.weight += 4*n.size + stepsPerElement + (l.nodes-nodes)*(stepsPerNode+len(l.pool)-consts)
 	p.outer += l.outer - outer
 	p.nodes += l.nodes - nodes
+	if p.far { // each element of the scope around reads all of the list
+		l.outer += l.nodes - nodes
+	}
 	return q
 }
 

@@ -11,17 +11,17 @@ import (
 // node that most rules consist of.
 type within struct {
 	notNumber
-	slot    int
-	outside bool // the answer is no when it lies between
-	lo, hi  float64
-	strict  bool  // by identity: nothing but a number can be equal
-	else_   quick // judges what is not a number
+	slot      int
+	outside   bool // the answer is no when it lies between
+	lo, hi    float64
+	strict    bool  // by identity: nothing but a number can be equal
+	otherwise quick // judges what is not a number
 }
 
 func (n *within) truth(m *Machine) bool {
 	v := &m.slots[n.slot]
 	if v.Kind != scan.Number {
-		return n.else_.truth(m)
+		return n.otherwise.truth(m)
 	}
 	return (n.lo <= v.Num && v.Num <= n.hi) != n.outside
 }
@@ -37,7 +37,7 @@ type rowWithin struct {
 func (n *rowWithin) truth(m *Machine) bool {
 	v := &m.frames[n.frame].row[n.slot]
 	if v.Kind != scan.Number {
-		return n.else_.truth(m)
+		return n.otherwise.truth(m)
 	}
 	return (n.lo <= v.Num && v.Num <= n.hi) != n.outside
 }
@@ -53,7 +53,7 @@ type ranged struct {
 func (n *ranged) truth(m *Machine) bool {
 	f, ok := n.operand.number(m)
 	if !ok {
-		return n.else_.truth(m)
+		return n.otherwise.truth(m)
 	}
 	return (n.lo <= f && f <= n.hi) != n.outside
 }
@@ -96,16 +96,16 @@ func (r relation) mirrored() relation {
 // oneOf is a slot compared with texts: equality, or in a list of texts.
 type oneOf struct {
 	notNumber
-	slot    int
-	texts   []string
-	outside bool  // none of them
-	else_   quick // judges what is not a plain text
+	slot      int
+	texts     []string
+	outside   bool  // none of them
+	otherwise quick // judges what is not a plain text
 }
 
 func (n *oneOf) truth(m *Machine) bool {
 	v := &m.slots[n.slot]
 	if v.Kind != scan.Text || v.Escaped {
-		return n.else_.truth(m)
+		return n.otherwise.truth(m)
 	}
 	content := m.sample[v.Start+1 : v.End-1]
 	for _, s := range n.texts {
@@ -126,14 +126,15 @@ type compared struct {
 }
 
 func (n *compared) truth(m *Machine) bool {
-	if len(n.operands) == 2 {
-		if a, ok := n.operands[0].number(m); ok {
-			if b, ok := n.operands[1].number(m); ok {
-				return n.relation.numbers(a, b)
-			}
+	var left scan.Value
+	if a, ok := n.operands[0].number(m); ok {
+		if b, ok := n.operands[1].number(m); ok && len(n.operands) == 2 {
+			return n.relation.numbers(a, b)
 		}
+		left = number(a)
+	} else {
+		left = n.operands[0].value(m)
 	}
-	left := n.operands[0].value(m)
 	for _, o := range n.operands[1:] {
 		right := o.value(m)
 		if m.flags&failed != 0 || !m.relate(n.relation, &left, &right) {

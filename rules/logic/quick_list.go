@@ -14,9 +14,10 @@ type pipeline struct {
 	table  int
 	origin *scan.Table
 	stages []stage
-	nodes  int // of all bodies
-	weight int // what one element costs, in steps,
-	outer  int // besides what is read from outside the element, in nodes
+	nodes  int  // of all bodies
+	weight int  // what one element costs, in steps,
+	outer  int  // besides what is read from outside the element, in nodes
+	far    bool // the list is not of the innermost scope
 }
 
 type stage struct {
@@ -24,14 +25,18 @@ type stage struct {
 	keep bool // a filter, not a map
 }
 
-// open evaluates the source; ok is false when that is not a list.
+// open evaluates the source; ok is false when that is not a list, or too long a
+// one.
 func (p *pipeline) open(m *Machine) (first, count int, ok bool) {
 	v := p.source.value(m)
 	if v.Kind != scan.List {
 		return 0, 0, false
 	}
 	m.spend(int(v.Count) * (p.weight + p.outer*m.longest/2))
-	return int(v.Num), int(v.Count), m.flags&deopt == 0
+	if m.flags&deopt != 0 {
+		return 0, 0, false
+	}
+	return int(v.Num), int(v.Count), true
 }
 
 // next takes an element through the stages and says whether it is left.
@@ -95,7 +100,7 @@ type left struct {
 func (n *left) truth(m *Machine) bool {
 	first, count, _ := n.open(m)
 	some := false
-	for i := range count {
+	for i := 0; i < count && m.flags&deopt == 0; i++ {
 		m.frames[n.frame].index = i
 		some = n.next(m, first+i) || some
 	}
@@ -122,7 +127,7 @@ func (n *counted) truth(m *Machine) bool {
 		return false
 	}
 	answer, decided, any := n.quantity.empty, false, false
-	for i := range count {
+	for i := 0; i < count && m.flags&deopt == 0; i++ {
 		m.frames[n.frame].index = i
 		if !n.next(m, first+i) || decided {
 			continue // what the stages read of later elements counts too
@@ -167,7 +172,7 @@ func (n *carried) value(m *Machine) scan.Value {
 	if begun {
 		accumulator = n.initial.value(m)
 	}
-	for i := range count {
+	for i := 0; i < count && m.flags&deopt == 0; i++ {
 		f.index = i
 		if !n.next(m, first+i) {
 			continue
@@ -178,9 +183,6 @@ func (n *carried) value(m *Machine) scan.Value {
 		}
 		f.accumulator = accumulator
 		n.store(m, &accumulator, n.body)
-		if m.flags&deopt != 0 {
-			return accumulator
-		}
 	}
 	n.close(m)
 	return accumulator

@@ -91,7 +91,7 @@ func (n *multiplied) truth(m *Machine) bool { return n.value(m).Num != 0 }
 
 // folded is - / % min max of two operands or more.
 type folded struct {
-	operator string
+	operator string // tells groups apart
 	operands []quick
 	combine  func(a, b float64) float64
 }
@@ -110,7 +110,7 @@ func (n *folded) truth(m *Machine) bool { return n.value(m).Num != 0 }
 
 // single is - and / of one operand.
 type single struct {
-	operator string
+	operator string // tells groups apart
 	operand  quick
 	of       func(float64) float64
 }

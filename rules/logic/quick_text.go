@@ -139,8 +139,11 @@ func (n *found) truth(m *Machine) bool {
 }
 
 func (m *Machine) among(needle, list *scan.Value, table int) bool {
-	m.spend(int(list.Count))
-	for i := range int(list.Count) {
+	m.spend(int(list.Count) + int(list.End-list.Start)/2)
+	if needle.Escaped {
+		*needle = m.unescaped(needle)
+	}
+	for i := 0; i < int(list.Count) && m.flags&deopt == 0; i++ {
 		if m.same(needle, &m.scanner.Row(table, int(list.Num)+i)[0]) {
 			return true
 		}
@@ -163,6 +166,9 @@ func (n *listed) truth(m *Machine) bool {
 	values := few[:0]
 	for _, e := range n.elements { // all are read, as the list is made first
 		values = append(values, e.value(m))
+	}
+	if needle.Escaped {
+		needle = m.unescaped(&needle)
 	}
 	for i := range values {
 		if m.same(&needle, &values[i]) {

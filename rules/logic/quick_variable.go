@@ -12,7 +12,7 @@ func (m *Machine) read(v *scan.Value) scan.Value {
 	return *v
 }
 
-// field reads a slot of the sample.
+// sampleField reads a slot of the sample.
 type sampleField struct{ slot int }
 
 func (n *sampleField) truth(m *Machine) bool {
@@ -57,7 +57,7 @@ func (n *madeElement) number(m *Machine) (float64, bool) {
 
 func (n *madeElement) value(m *Machine) scan.Value { return m.read(&m.frames[n.frame].element) }
 
-// accumulator reads what a reduce carries along, which is not an input.
+// accumulated reads what a reduce carries along, which is not an input.
 type accumulated struct{ frame int }
 
 func (n *accumulated) truth(m *Machine) bool { return m.holds(&m.frames[n.frame].accumulator) }

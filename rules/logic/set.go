@@ -2,6 +2,7 @@ package logic
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -83,7 +84,7 @@ type Machine struct {
 	// One evaluation.
 	flags   flags
 	work    int
-	longest int    // of the texts that were read or computed, in bytes
+	longest int    // text that there can be, in bytes: the sample, or one that was computed
 	scratch []byte // the set's texts, then texts that were computed
 	frames  [maxFrames]frame
 
@@ -135,8 +136,11 @@ func (m *Machine) Load(sample []byte) bool {
 // Decide judges one rule over the sample.
 func (m *Machine) Decide(rule int) Verdict {
 	r := &m.set.rules[rule]
-	if r.group >= 0 {
+	switch {
+	case r.group >= 0:
 		return m.grouped(r)
+	case m.all == m.fresh && m.first <= rule && rule < m.end:
+		return m.verdicts.of(r.bit)
 	}
 	return m.decide(r)
 }
@@ -193,8 +197,15 @@ func (m *Machine) begin(c *condition) bool {
 	m.longest = len(m.sample)
 	m.work = c.nodes * (len(m.sample)>>1 + c.weight)
 	m.scratch = m.scratch[:len(m.set.pool)]
+	if cap(m.scratch) > keptScratch {
+		m.scratch = slices.Clone(m.set.pool)
+	}
 	return m.work < MaxWork/2
 }
+
+// keptScratch is how much room for computed texts is kept for the next
+// evaluation, in bytes.
+const keptScratch = 1 << 20
 
 // plainly has the plain evaluator judge a condition.
 func (m *Machine) plainly(c *condition) Verdict {
@@ -265,7 +276,10 @@ func (m *Machine) Raw(field int) []byte {
 }
 
 // Has says whether a field is there, be it null.
-func (m *Machine) Has(field int) bool { return m.slots[m.set.fields[field].slot].Kind != scan.Missing }
+func (m *Machine) Has(field int) bool {
+	v := &m.slots[m.set.fields[field].slot]
+	return v.Start != v.End
+}
 
 // AppendRaw appends a field that is there, as it was written but on one line
 // and in valid UTF-8.

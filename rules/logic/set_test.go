@@ -2,6 +2,8 @@ package logic_test
 
 import (
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -152,6 +154,57 @@ func TestBetweenNothing(t *testing.T) {
 				want = logic.True
 			}
 			assert.Equal(t, want, m.Decide(i), "%d of %s", v, rules[i])
+		}
+	}
+}
+
+// TestNoSampleHangsTheMachine runs what would take minutes or gigabytes if the
+// quick form did not give up in time.
+func TestNoSampleHangsTheMachine(t *testing.T) {
+	deep := "1"
+	for range 50 {
+		deep = `{"==":[{"+":[` + deep + `]},{"var":"s"}]}`
+	}
+	list := "[" + strings.Repeat("1,", 100_000) + "1]"
+	for name, c := range map[string]struct{ rule, data string }{
+		"filters in filters":         {`{"filter":[{"var":"a"},{"filter":[{"val":[[2],"a"]},{">":[{"var":""},5]}]}]}`, `{"a":` + list + `}`},
+		"all of a filter":            {`{"all":[{"filter":[{"var":"a"},true]},{"some":[{"val":[[2],"a"]},{">":[{"var":""},5]}]}]}`, `{"a":` + list + `}`},
+		"reduce without end":         {`{"reduce":[{"var":"a"},{"some":[{"val":[[2],"a"]},{">":[{"var":""},5]}]},0]}`, `{"a":` + list + `}`},
+		"an escaped text in a list":  {`{"in":[{"var":"n"},{"var":"l"}]}`, `{"n":"` + strings.Repeat(`\u0041`, 50_000) + `","l":["b"` + strings.Repeat(`,"a"`, 100_000) + `]}`},
+		"operands evaluated again":   {deep, `{"s":"1"}`},
+		"inner lists of the outside": {`{"all":[{"var":"a"},{"none":[{"val":[[2],"b"]},{"or":[` + strings.Repeat(`{"==":[{"var":""},"x"]},`, 30) + `false]}]}]}`, `{"a":[` + strings.Repeat("1,", 28) + `1],"b":["` + strings.Repeat("0", 39_000) + `"]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := machine(t, c.rule)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			require.True(t, m.Load([]byte(c.data)))
+			got := m.Decide(0)
+			runtime.ReadMemStats(&after)
+			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(200<<20))
+			want, err := compiled(t, c.rule).Decide(decoded(t, c.data))
+			if err != nil {
+				want = logic.Failed
+			}
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+// TestFarBounds: thresholds so far apart that their distance is infinite.
+func TestFarBounds(t *testing.T) {
+	var rules []string
+	for i := range 10 {
+		rules = append(rules, fmt.Sprintf(`{">":[{"var":"t"},%d.7%de308]}`, 1-2*(i%2), i))
+	}
+	m := machine(t, rules...)
+	for _, v := range []string{"1e308", "-1e308", "0", "1.7976931348623157e308", "-1.7976931348623157e308", `"Infinity"`, `"-Infinity"`, "1.75e308"} {
+		data := `{"t":` + v + `}`
+		require.True(t, m.Load([]byte(data)))
+		for i, rule := range rules {
+			want, err := compiled(t, rule).Decide(decoded(t, data))
+			require.NoError(t, err)
+			assert.Equal(t, want, m.Decide(i), "%s over %s", rule, data)
 		}
 	}
 }

@@ -123,6 +123,7 @@ func (y *tally) String() string {
 type twins struct {
 	exprs   [][]*logic.Expr
 	index   []int // of the rules in the set
+	wants   []logic.Verdict
 	fields  []int
 	set     *logic.Set
 	machine *logic.Machine
@@ -146,6 +147,7 @@ func (c *twinCase) compile() (*twins, error) {
 		w.index = append(w.index, b.Rule(exprs...))
 	}
 	w.set = b.Build()
+	w.wants = make([]logic.Verdict, len(c.rules))
 	w.machine = w.set.NewMachine()
 	if c.still {
 		w.machine.Learn(false)
@@ -192,6 +194,10 @@ func (c *twinCase) compare(y *tally) (difference string, err error) {
 				return at + ": " + d, nil
 			}
 		}
+		at = fmt.Sprintf("sample %d, all rules", i)
+		if d := c.compareAll(w, buffer); d != "" {
+			return at + ": " + d, nil
+		}
 	}
 	return "", nil
 }
@@ -203,6 +209,7 @@ func (c *twinCase) comparePair(w *twins, rule int, data any, y *tally) string {
 		}
 	}
 	want := judged(w.exprs[rule], data)
+	w.wants[rule] = want
 	before := w.machine.Deopts()
 	got := w.machine.Decide(w.index[rule])
 	y.slow += w.machine.Deopts() - before
@@ -233,6 +240,27 @@ func judged(exprs []*logic.Expr, data any) logic.Verdict {
 		}
 	}
 	return logic.True
+}
+
+// compareAll compares the verdicts of all rules at once, or of those after the
+// first few, with what comparePair has found.
+func (c *twinCase) compareAll(w *twins, sample []byte) string {
+	first := 0
+	if c.backwards {
+		w.machine.Load(sample) // forgets what was judged
+		first = len(c.rules) / 3
+	}
+	all := w.machine.DecideAll(first, len(c.rules))
+	for rule := first; rule < len(c.rules); rule++ {
+		bit := w.set.Bit(w.index[rule])
+		in := func(set []uint64) bool { return set[bit/64]>>(bit%64)&1 == 1 }
+		got := [...]bool{!in(all.True) && !in(all.Unknown) && !in(all.Failed), in(all.True), in(all.Unknown), in(all.Failed)}
+		want := w.wants[rule]
+		if got != [...]bool{want == logic.False, want == logic.True, want == logic.Unknown, want == logic.Failed} {
+			return fmt.Sprintf("rule %d: plain %s, machine says of false, true, unknown, failed %v", rule, want, got)
+		}
+	}
+	return ""
 }
 
 func (c *twinCase) compareValue(w *twins, rule int, data any, y *tally) string {

@@ -66,6 +66,45 @@ func BenchmarkEval(b *testing.B) {
 	}
 }
 
+// BenchmarkManyAlerts judges a sample by many alert rules of one feed, of which
+// it changes nothing: thresholds of three forms over three fields, and readings
+// that move between two neighbouring ones.
+func BenchmarkManyAlerts(b *testing.B) {
+	const manyAlert = `{"alert":{"id":"a%d","severity":"major","conditions":[{"jsonLogic":%s}],"sourceId":"1","sourceFeedId":"currentTemp"}}`
+	forms := []string{`{">":[{"var":"temperature"},%d]}`, `{"and":[{">":[{"var":"humidity"},%d]},{"==":[{"var":"zone"},"B"]}]}`, `{"<":[{"var":"motor.rpm"},%d]}`}
+	for _, n := range []int{1, 100, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			texts := make([]string, n)
+			for i := range texts {
+				texts[i] = fmt.Sprintf(manyAlert, i, fmt.Sprintf(forms[i%len(forms)], 100*i))
+			}
+			p := load(b, strings.Replace(interaction(texts...), `"fieldIds":["temperature"]`, `"fieldIds":[]`, 1))
+			st, reader, at := p.NewState(1, nil), rules.NewReader("currentTemp", p), noon
+			data := ring(b, func(i int) string {
+				return fmt.Sprintf(`{"temperature":150.%02d,"humidity":250.%02d,"zone":"B","motor":{"rpm":10%02d,"load":0.7}}`, i, 64-i, i)
+			})
+			var s rules.Sample
+			var out []rules.Outcome
+			judge := func(i int) {
+				at = at.Add(time.Millisecond)
+				s = rules.Sample{Twin: "machine_17", Feed: "currentTemp", At: at, Data: data[i%len(data)].text}
+				if err := reader.Read(&s); err != nil {
+					b.Fatal(err)
+				}
+				out = p.Eval(&s, st, out[:0])
+			}
+			judge(0) // raises what holds
+			i := 1
+			b.ReportAllocs()
+			for b.Loop() {
+				judge(i)
+				i++
+			}
+			require.Empty(b, out)
+		})
+	}
+}
+
 // BenchmarkAppendJSON renders the overheating rule's outcome.
 func BenchmarkAppendJSON(b *testing.B) {
 	p := load(b, overheating())

@@ -406,7 +406,6 @@ func (m *Machine) judge(index int) {
 	if !m.hasAside[index] && m.judgePlain(g) {
 		return
 	}
-	m.scratch = m.scratch[:len(m.set.pool)]
 	m.used = 0
 	end := g.first + g.words
 	v := voting{Machine: m, group: g, unknown: m.verdicts.Unknown[g.first:end]}
@@ -516,7 +515,7 @@ func (v *voting) eval(n *shape, active, out []uint64) {
 	case aboutText:
 		v.text(n, active, out)
 	case aboutAll:
-		v.flags, v.work = 0, 0
+		v.flags, v.work = 0, MaxWork/2
 		holds := n.operand.truth(v.Machine)
 		switch {
 		case !v.given(active, out):
@@ -616,7 +615,7 @@ func (v *voting) numberFor(n *shape, active, out []uint64) (x float64, ok bool) 
 	if n.operand == nil {
 		value = v.slots[n.slot]
 	} else {
-		v.flags, v.work = 0, 0
+		v.flags, v.work = 0, MaxWork/2
 		value = n.operand.value(v.Machine)
 		if !v.given(active, out) {
 			return 0, false

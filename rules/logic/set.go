@@ -56,6 +56,11 @@ func (b *Builder) Field(path ...string) int {
 // Build makes the set. The builder must not be used after it.
 func (b *Builder) Build() *Set {
 	s := &Set{rules: b.rules, fields: b.fields, pool: b.low.pool, plan: b.low.scan.Build()}
+	for i := range s.rules {
+		for _, c := range s.rules[i].conditions {
+			s.nodes, s.weight = max(s.nodes, c.nodes), max(s.weight, c.weight)
+		}
+	}
 	s.group()
 	return s
 }
@@ -70,6 +75,8 @@ type Set struct {
 	pool   []byte // the texts of all expressions
 	words  int    // of a vector of verdicts
 	alone  []int  // rules that are in no group
+
+	nodes, weight int // the most of any condition
 }
 
 // Machine judges samples by the rules of a set, one sample at a time. It
@@ -83,6 +90,7 @@ type Machine struct {
 
 	// One evaluation.
 	flags   flags
+	light   bool // no rule is refused by begin
 	work    int
 	longest int    // text that there can be, in bytes: the sample, or one that was computed
 	scratch []byte // the set's texts, then texts that were computed
@@ -128,10 +136,30 @@ func (m *Machine) Deopts() uint64 { return m.deopts }
 // sample, which must not change, until the next Load.
 func (m *Machine) Load(sample []byte) bool {
 	m.sample = sample
-	m.decoded, m.data = false, nil
 	m.fresh++
+	if m.decoded {
+		m.decoded, m.data = false, nil
+	}
+	m.light = m.set.nodes*(len(sample)>>1+m.set.weight) < MaxWork/2
+	m.rewind()
 	return m.scanner.Scan(sample)
 }
+
+// rewind takes the texts off that were computed.
+func (m *Machine) rewind() {
+	m.longest = len(m.sample)
+	m.scratch = m.scratch[:len(m.set.pool)]
+	if cap(m.scratch)-2*len(m.set.pool) > keptScratch {
+		m.scratch = slices.Clone(m.set.pool)
+	}
+}
+
+// usedScratch is how much of the computed texts of other rules an evaluation
+// may begin with, and keptScratch how much room for them is kept, in bytes.
+const (
+	usedScratch = 1 << 16
+	keptScratch = 1 << 20
+)
 
 // Decide judges one rule over the sample.
 func (m *Machine) Decide(rule int) Verdict {
@@ -191,21 +219,15 @@ func (m *Machine) condition(c *condition) Verdict {
 }
 
 // begin readies the machine for an evaluation. It refuses one that could exceed
-// MaxWork: the plain evaluator counts exactly, the quick form counts too much.
+// half of MaxWork, iterations and computed texts apart, for which the other half
+// is left: the plain evaluator counts exactly, the quick form counts too much.
 func (m *Machine) begin(c *condition) bool {
-	m.flags = 0
-	m.longest = len(m.sample)
-	m.work = c.nodes * (len(m.sample)>>1 + c.weight)
-	m.scratch = m.scratch[:len(m.set.pool)]
-	if cap(m.scratch) > keptScratch {
-		m.scratch = slices.Clone(m.set.pool)
+	m.flags, m.work = 0, MaxWork/2
+	if len(m.scratch)-len(m.set.pool) > usedScratch {
+		m.rewind()
 	}
-	return m.work < MaxWork/2
+	return m.light || c.nodes*(len(m.sample)>>1+c.weight) < MaxWork/2
 }
-
-// keptScratch is how much room for computed texts is kept for the next
-// evaluation, in bytes.
-const keptScratch = 1 << 20
 
 // plainly has the plain evaluator judge a condition.
 func (m *Machine) plainly(c *condition) Verdict {

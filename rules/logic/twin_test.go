@@ -259,6 +259,9 @@ func (c *twinCase) compareAll(w *twins, sample []byte) string {
 		if got != [...]bool{want == logic.False, want == logic.True, want == logic.Unknown, want == logic.Failed} {
 			return fmt.Sprintf("rule %d: plain %s, machine says of false, true, unknown, failed %v", rule, want, got)
 		}
+		if again := w.machine.Decide(w.index[rule]); again != want {
+			return fmt.Sprintf("rule %d: plain %s, machine then %s", rule, want, again)
+		}
 	}
 	return ""
 }
@@ -587,6 +590,17 @@ func TestTwinsAtLimits(t *testing.T) {
 	t.Log(&y)
 	assert.Positive(t, y.errors)
 	assert.Positive(t, y.values)
+}
+
+// TestBoundsFarApart: the distance of two bounds is no finite number.
+func TestBoundsFarApart(t *testing.T) {
+	c := &twinCase{samples: []string{`{"n":1e308}`, `{"n":-1e308}`, `{"n":0}`, `{"n":1.7976931348623157e308}`, `{"n":-1.7976931348623157e308}`, `{"n":"Infinity"}`}}
+	for _, bound := range []string{"0", "1", "2", "3", "4", "5", "1.7976931348623157e308", "-1.7976931348623157e308"} {
+		for _, relation := range append(orders, equalities...) {
+			c.rules = append(c.rules, []condition{{text: op(relation, variable("n"), bound)}})
+		}
+	}
+	hold(t, "bounds", c, &tally{})
 }
 
 // TestMachinesShareASet: machines of one set do not disturb each other.

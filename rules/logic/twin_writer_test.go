@@ -1099,6 +1099,8 @@ func (l *line) atomTemplate() template {
 		return func() string { return op(compare, field, l.either()) }
 	case 3:
 		return func() string { return op(compare, field, l.pick("null", l.text())) }
+	case 1, 2:
+		return l.workedOutTemplate(compare, equal)
 	case 16:
 		other := variable(l.field())
 		return func() string { return op(compare, op("-", field, other), l.number()) }
@@ -1106,6 +1108,42 @@ func (l *line) atomTemplate() template {
 		return l.rareTemplate(path)
 	}
 	return func() string { return op(compare, field, l.number()) }
+}
+
+// workedOutTemplate compares what is worked out, the same for all rules.
+func (l *line) workedOutTemplate(compare, equal string) template {
+	a, b := l.workedOut(2), l.workedOut(1)
+	switch l.choose(8) {
+	case 4:
+		return func() string { return op(equal, a, l.either()) }
+	case 5:
+		return func() string { return op(compare, l.number(), a, l.number()) }
+	case 6:
+		return func() string { return op(compare, a, b) }
+	case 7:
+		return func() string { return a }
+	}
+	return func() string { return op(compare, a, l.number()) }
+}
+
+func (l *line) workedOut(depth int) string {
+	if depth == 0 || l.choose(3) == 0 {
+		switch l.choose(6) {
+		case 4:
+			return op("var", `"`+l.field()+`"`, l.either())
+		case 5:
+			return l.number()
+		}
+		return variable(l.field())
+	}
+	operands := make([]string, 1+l.choose(3))
+	for i := range operands {
+		operands[i] = l.workedOut(depth - 1)
+	}
+	if len(operands) == 1 {
+		return op(l.pick("-", "/", "+", "*", "max"), operands...)
+	}
+	return op(l.pick("+", "-", "*", "/", "%", "max", "min"), operands...)
 }
 
 func (l *line) rareTemplate(path string) template {

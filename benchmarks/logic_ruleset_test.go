@@ -138,7 +138,7 @@ func heapInUse() uint64 {
 func (s *ruleSet) measure(b *testing.B, samples []sample, judge func(m *logic.Machine, rules int)) {
 	m, n := s.set.NewMachine(), len(s.questions)
 	s.check(b, m, samples)
-	b.ReportAllocs()
+	defer measured(b)()
 	for i := 0; b.Loop(); i++ {
 		if !m.Load(samples[i%ringSize].text) {
 			b.Fatal("refused")
@@ -196,7 +196,7 @@ func judgeEach(b *testing.B, r read, n int, samples []sample) {
 			require.Equal(b, plain(samples[i].values), conditions[rule](samples[i].values), "%s of %s", all[rule].logic, samples[i].text)
 		}
 	}
-	b.ReportAllocs()
+	defer measured(b)()
 	for i := 0; b.Loop(); i++ {
 		for _, holds := range conditions {
 			holds(samples[i%ringSize].values)

@@ -102,7 +102,7 @@ func compare(b *testing.B, q question, samples []sample, ways []way) {
 			for i := range samples {
 				require.Equal(b, want[i], holds(i), "%s", samples[i].text)
 			}
-			b.ReportAllocs()
+			defer measured(b)()
 			for i := 0; b.Loop(); i++ {
 				holds(i % ringSize)
 			}

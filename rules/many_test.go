@@ -68,11 +68,10 @@ func TestManyAlerts(t *testing.T) {
 			c := p.NewCounters()
 			alone[i] = one{p, c, p.NewState(3, c)}
 		}
-		bound := rules.SourceSet(3)
 		for n := range 60 {
 			at := start.Add(time.Duration(n-random.IntN(3)) * time.Second)
 			if random.IntN(15) == 0 {
-				bound = rules.SourceSet(random.IntN(4))
+				bound := rules.SourceSet(random.IntN(4))
 				got := together.Bind(bound, at, "m", st, nil)
 				var want []rules.Outcome
 				for _, a := range alone {

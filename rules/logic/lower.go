@@ -98,8 +98,6 @@ func (l *lowering) constant(value any) quick {
 	return n
 }
 
-func (l *lowering) innermost() quickScope { return l.scopes[len(l.scopes)-1] }
-
 // scope is the scope that a reference begins in.
 func (l *lowering) scope(r reference) quickScope {
 	if r.up > 0 {

@@ -2,6 +2,7 @@ package logic
 
 import (
 	"math"
+	"slices"
 
 	"tocsin.internal/rules/scan"
 )
@@ -107,13 +108,7 @@ func (n *oneOf) truth(m *Machine) bool {
 	if v.Kind != scan.Text || v.Escaped {
 		return n.otherwise.truth(m)
 	}
-	content := m.sample[v.Start+1 : v.End-1]
-	for _, s := range n.texts {
-		if s == string(content) {
-			return !n.outside
-		}
-	}
-	return n.outside
+	return slices.Contains(n.texts, view(m.sample[v.Start+1:v.End-1])) != n.outside
 }
 
 func (n *oneOf) value(m *Machine) scan.Value { return boolean(n.truth(m)) }

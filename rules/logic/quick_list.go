@@ -126,14 +126,14 @@ func (n *counted) truth(m *Machine) bool {
 		m.fail()
 		return false
 	}
-	answer, decided, any := n.quantity.empty, false, false
+	answer, decided, begun := n.quantity.empty, false, false
 	for i := 0; i < count && m.flags&deopt == 0; i++ {
 		m.frames[n.frame].index = i
 		if !n.next(m, first+i) || decided {
 			continue // what the stages read of later elements counts too
 		}
-		if !any {
-			any, answer = true, !n.quantity.decided
+		if !begun {
+			begun, answer = true, !n.quantity.decided
 		}
 		if n.body.truth(m) == n.quantity.decides {
 			decided, answer = true, n.quantity.decided

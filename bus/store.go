@@ -193,7 +193,11 @@ func (b *Bus) MakeRoom(ctx context.Context, judged uint64) error {
 	needed := info.State.LastSeq // the first that is still needed
 	for c := range b.out.ListConsumers(ctx).Info() {
 		if left := strings.HasPrefix(c.Name, sinkPrefix) && !b.subscribed(c.Name); !left {
-			needed = min(needed, firstNeeded(c))
+			first, err := b.firstNeeded(ctx, c)
+			if err != nil {
+				return err
+			}
+			needed = min(needed, first)
 		}
 	}
 	return makeRoom(ctx, b.out, needed-1, b.config.ReplayWindow)
@@ -201,14 +205,29 @@ func (b *Bus) MakeRoom(ctx context.Context, judged uint64) error {
 
 // firstNeeded is the first sequence that a consumer has not dealt with. The
 // floor of one with a filter stays where its last message was.
-func firstNeeded(c *jetstream.ConsumerInfo) uint64 {
+//
+// A consumer hears of a message a moment after it has been stored. That nothing
+// is pending is therefore asked of the stream: otherwise what has just come
+// would be taken for dealt with, and purged.
+func (b *Bus) firstNeeded(ctx context.Context, c *jetstream.ConsumerInfo) (uint64, error) {
 	switch {
 	case c.NumAckPending > 0 || c.NumRedelivered > 0:
-		return c.AckFloor.Stream + 1
+		return c.AckFloor.Stream + 1, nil
 	case c.NumPending > 0:
-		return c.Delivered.Stream + 1
+		return c.Delivered.Stream + 1, nil
 	}
-	return math.MaxUint64
+	subject := c.Config.FilterSubject
+	if subject == "" {
+		subject = ">"
+	}
+	m, err := b.out.GetMsg(ctx, c.Delivered.Stream+1, jetstream.WithGetMsgSubject(subject))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return math.MaxUint64, nil
+	case err != nil:
+		return 0, fmt.Errorf("consumer %s: %w", c.Name, err)
+	}
+	return m.Sequence, nil
 }
 
 func makeRoom(ctx context.Context, s jetstream.Stream, upTo uint64, window time.Duration) error {

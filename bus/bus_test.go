@@ -462,27 +462,32 @@ func TestStore(t *testing.T) {
 	assert.Equal(t, large, state)
 }
 
+// writeOutcomes stores n outcomes in OUT.
+func writeOutcomes(t *testing.T, b *Bus, n int) {
+	w, err := b.NewWriter(t.Context(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	for i := range n {
+		o, m := outcome("machine", uint64(i+1))
+		require.NoError(t, w.Write(t.Context(), o, m))
+	}
+	require.NoError(t, w.Flush(t.Context()))
+}
+
 func TestRoomIsMadeOnlyOfWhatEverySinkHas(t *testing.T) {
 	b := open(t, Config{ReplayWindow: time.Nanosecond})
 	slow, err := b.Subscribe(t.Context(), Subscription{Name: "slow", Kind: rules.Output})
 	require.NoError(t, err)
 	_, err = b.Subscribe(t.Context(), Subscription{Name: "alerts", Kind: rules.Alert})
 	require.NoError(t, err, "a sink that waits for what does not come holds nothing up")
-	w, err := b.NewWriter(t.Context(), nil)
-	require.NoError(t, err)
-	defer w.Close()
-	for i := range 10 {
-		o, m := outcome("machine", uint64(i+1))
-		require.NoError(t, w.Write(t.Context(), o, m))
-	}
-	require.NoError(t, w.Flush(t.Context()))
+	writeOutcomes(t, b, 10)
 	messages := func() uint64 {
 		require.NoError(t, b.MakeRoom(t.Context(), 0))
 		info, err := b.out.Info(t.Context())
 		require.NoError(t, err)
 		return info.State.Msgs
 	}
-	assert.Equal(t, uint64(10), messages(), "the sink has nothing yet")
+	require.Equal(t, uint64(10), messages(), "the sink has nothing yet")
 	ctx, cancel := context.WithCancel(t.Context())
 	seen := 0
 	require.NoError(t, slow.Run(ctx, time.Second, func(context.Context, Delivery) Answer {
@@ -499,14 +504,7 @@ func TestRoomIsMadeWithoutSinksThatAreGone(t *testing.T) {
 	_, err := b.Subscribe(t.Context(), Subscription{Name: "gone"})
 	require.NoError(t, err)
 	b.sinks.Clear() // as after a restart without it
-	w, err := b.NewWriter(t.Context(), nil)
-	require.NoError(t, err)
-	defer w.Close()
-	for i := range 3 {
-		o, m := outcome("machine", uint64(i+1))
-		require.NoError(t, w.Write(t.Context(), o, m))
-	}
-	require.NoError(t, w.Flush(t.Context()))
+	writeOutcomes(t, b, 3)
 	require.NoError(t, b.MakeRoom(t.Context(), 0))
 	info, err := b.out.Info(t.Context())
 	require.NoError(t, err)

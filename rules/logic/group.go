@@ -342,9 +342,6 @@ func (m *Machine) update(group int) {
 // Bit is the place of a rule in [Verdicts].
 func (s *Set) Bit(rule int) int { return s.rules[rule].bit }
 
-// Words is the length of each set of [Verdicts].
-func (s *Set) Words() int { return s.words }
-
 // DecideAll judges the rules from first up to but not including end over the
 // sample; it may judge others too, whose bits mean nothing. The verdicts are
 // the machine's own and hold until the next sample is loaded.

@@ -19,12 +19,14 @@ type within struct {
 	otherwise quick // judges what is not a number
 }
 
+func (n *within) holds(f float64) bool { return (n.lo <= f && f <= n.hi) != n.outside }
+
 func (n *within) truth(m *Machine) bool {
 	v := &m.slots[n.slot]
 	if v.Kind != scan.Number {
 		return n.otherwise.truth(m)
 	}
-	return (n.lo <= v.Num && v.Num <= n.hi) != n.outside
+	return n.holds(v.Num)
 }
 
 func (n *within) value(m *Machine) scan.Value { return boolean(n.truth(m)) }
@@ -40,7 +42,7 @@ func (n *rowWithin) truth(m *Machine) bool {
 	if v.Kind != scan.Number {
 		return n.otherwise.truth(m)
 	}
-	return (n.lo <= v.Num && v.Num <= n.hi) != n.outside
+	return n.holds(v.Num)
 }
 
 func (n *rowWithin) value(m *Machine) scan.Value { return boolean(n.truth(m)) }
@@ -56,7 +58,7 @@ func (n *ranged) truth(m *Machine) bool {
 	if !ok {
 		return n.otherwise.truth(m)
 	}
-	return (n.lo <= f && f <= n.hi) != n.outside
+	return n.holds(f)
 }
 
 func (n *ranged) value(m *Machine) scan.Value { return boolean(n.truth(m)) }

@@ -104,8 +104,8 @@ type Machine struct {
 	judging
 }
 
-// flags say what has happened in an evaluation. They only ever get more, and
-// are looked at once, at the end.
+// flags say what has happened in an evaluation. They are looked at once, at the
+// end; only ?? takes back what was unknown.
 type flags uint8
 
 const (

@@ -38,22 +38,28 @@ type room struct {
 var rooms = []room{
 	{pattern: "rules", imports: []string{"rules/...", "internal/strictjson"}},
 	{pattern: "rules/scan"},
+	{pattern: "rules/duration", imports: []string{"internal/strictjson"}},
+	{pattern: "rules/schedule", imports: []string{"internal/strictjson"}},
+	{pattern: "rules/geo", imports: []string{"internal/strictjson"}},
+	{pattern: "rules/sequence"},
+	{pattern: "rules/series"},
 	{pattern: "rules/envelope", imports: []string{"rules/scan"}},
 	{pattern: "rules/logic", imports: []string{"rules/...", "internal/strictjson"}},
 	{pattern: "rules/logic/conform", imports: []string{"rules/...", "internal/strictjson"}},
 	{pattern: "rules/logic/reference", imports: []string{"internal/strictjson"}, tests: []string{"rules/logic"}},
 	{pattern: "rules/mapping", imports: []string{"rules/...", "internal/strictjson"}},
 	{pattern: "twins", imports: []string{"rules", "internal/strictjson"}},
-	{pattern: "bus", imports: []string{"rules", "twins", "internal/..."}},
+	{pattern: "alerts", imports: []string{"rules", "rules/duration", "internal/..."}},
+	{pattern: "bus", imports: []string{"rules", "twins", "alerts", "internal/..."}},
 	{pattern: "sources", imports: []string{"rules", "twins", "internal/..."}},
 	{pattern: "sources/sourcetest", imports: []string{"sources", "rules", "twins", "internal/..."}, contract: true},
 	{pattern: "sources/*", imports: []string{"sources", "rules", "twins", "internal/..."}, tests: []string{"sources/sourcetest"}},
-	{pattern: "sinks", imports: []string{"rules", "twins", "internal/..."}},
-	{pattern: "sinks/sinktest", imports: []string{"sinks", "rules", "twins", "internal/..."}, contract: true},
-	{pattern: "sinks/*", imports: []string{"sinks", "rules", "twins", "internal/..."}, tests: []string{"sinks/sinktest"}},
-	{pattern: "engine", imports: []string{"bus", "sources", "sinks", "twins", "rules/...", "internal/..."}},
-	{pattern: "api", imports: []string{"api/...", "engine", "twins", "rules", "internal/..."}},
-	{pattern: "api/*", imports: []string{"api/...", "engine", "twins", "rules", "internal/..."}},
+	{pattern: "sinks", imports: []string{"rules", "twins", "alerts", "internal/..."}},
+	{pattern: "sinks/sinktest", imports: []string{"sinks", "rules", "twins", "alerts", "internal/..."}, contract: true},
+	{pattern: "sinks/*", imports: []string{"sinks", "rules", "twins", "alerts", "internal/..."}, tests: []string{"sinks/sinktest"}},
+	{pattern: "engine", imports: []string{"bus", "sources", "sinks", "twins", "alerts", "rules/...", "internal/..."}},
+	{pattern: "api", imports: []string{"api/...", "engine", "twins", "alerts", "rules", "internal/..."}},
+	{pattern: "api/*", imports: []string{"api/...", "engine", "twins", "alerts", "rules", "internal/..."}},
 	{pattern: "web"},
 	{pattern: "internal/*", imports: []string{"internal/..."}},
 	{pattern: "cmd/*", imports: []string{"..."}},
@@ -85,17 +91,17 @@ var walls = []wall{
 		only:   []string{"engine/...", "api/...", "cmd/..."},
 	},
 	{
-		name:   "rules/... knows no network",
+		name:   "rules/... and alerts know no network",
 		things: []string{"net/..."},
-		never:  []string{"rules/..."},
+		never:  []string{"rules/...", "alerts"},
 	},
 	{
-		name: "rules/... asks no clock: time comes in as a value",
+		name: "rules/... and alerts ask no clock: time comes in as a value",
 		things: []string{
 			"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc",
 			"time.Tick", "time.NewTicker", "time.NewTimer", "dot import of time",
 		},
-		never: []string{"rules/..."},
+		never: []string{"rules/...", "alerts"},
 	},
 	{
 		name:   "only engine, bus, api and tests write go",
@@ -332,23 +338,24 @@ func leaks(name string, src []byte) []string {
 func TestWallsBreak(t *testing.T) {
 	const (
 		rulesOnly     = "rules imports of the project only [rules/... internal/strictjson]"
-		noNetwork     = "rules/... knows no network"
+		noNetwork     = "rules/... and alerts know no network"
 		fewLog        = "only engine, api and cmd log"
-		noClock       = "rules/... asks no clock: time comes in as a value"
+		noClock       = "rules/... and alerts ask no clock: time comes in as a value"
 		fewGo         = "only engine, bus, api and tests write go"
 		noInit        = "nobody writes init()"
 		onePurpose    = "a package is named by its one purpose"
 		fewNATS       = "only bus, sources/nats, sinks/nats, benchmarks and tests know NATS"
-		busOnly       = "bus imports of the project only [rules twins internal/...]"
+		busOnly       = "bus imports of the project only [rules twins alerts internal/...]"
+		alertsOnly    = "alerts imports of the project only [rules rules/duration internal/...]"
 		twinsOnly     = "twins imports of the project only [rules internal/strictjson]"
-		apiOnly       = "api imports of the project only [api/... engine twins rules internal/...]"
-		stompOnly     = "api/stomp imports of the project only [api/... engine twins rules internal/...]"
-		engineOnly    = "engine imports of the project only [bus sources sinks twins rules/... internal/...]"
+		apiOnly       = "api imports of the project only [api/... engine twins alerts rules internal/...]"
+		stompOnly     = "api/stomp imports of the project only [api/... engine twins alerts rules internal/...]"
+		engineOnly    = "engine imports of the project only [bus sources sinks twins alerts rules/... internal/...]"
 		internalOnly  = "internal/strictjson imports of the project only [internal/...]"
 		webOnly       = "web imports of the project only []"
 		mqttOnly      = "sources/mqtt imports of the project only [sources rules twins internal/...]"
 		mqttTestsOnly = "sources/mqtt imports of the project only [sources rules twins internal/... sources/sourcetest]"
-		webhookOnly   = "sinks/webhook imports of the project only [sinks rules twins internal/...]"
+		webhookOnly   = "sinks/webhook imports of the project only [sinks rules twins alerts internal/...]"
 	)
 	tests := []struct{ file, src, thing, wall string }{
 		{"rules/a.go", `import "tocsin.internal/twins"`, "tocsin.internal/twins", rulesOnly},
@@ -367,6 +374,11 @@ func TestWallsBreak(t *testing.T) {
 		{"rules/a.go", `import "time"; var a time.Time`, "", ""},
 		{"rules/logic/a_test.go", "var a = time.NewTimer(1)", "time.NewTimer", noClock},
 		{"twins/a.go", "var a = time.Now()", "", ""},
+		{"alerts/a.go", "var a = time.Now()", "time.Now", noClock},
+		{"alerts/a.go", `import "net/http"`, "net/http", noNetwork},
+		{"alerts/a.go", `import "tocsin.internal/twins"`, "tocsin.internal/twins", alertsOnly},
+		{"alerts/a.go", `import "tocsin.internal/rules/duration"`, "", ""},
+		{"sinks/webhook/a.go", `import "tocsin.internal/alerts"`, "", ""},
 		{"rules/logic/conform/a.go", "func a() { go a() }", "go statement", fewGo},
 
 		{"sources/mqtt/a.go", `import "tocsin.internal/bus"`, "tocsin.internal/bus", mqttOnly},

@@ -1,5 +1,5 @@
-// Package api is HTTP for programs and people: the samples' door, health, and
-// what the engine counts of itself.
+// Package api is HTTP for programs and people: the samples' door, alerts and
+// silences, health, and what the engine counts of itself.
 package api
 
 import (
@@ -72,10 +72,15 @@ func handler(ctx context.Context, o Options) http.Handler {
 		answer(w, http.StatusOK, map[string]any{"ok": true})
 	})
 	mux.HandleFunc("GET /api/v1/stats", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, o.Engine.Stats()) })
+	serveAlerts(mux, o.Engine)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, map[string]any{
 			"error": "nothing at " + r.URL.Path,
-			"want":  []string{"POST /api/v1/samples", "GET /api/v1/stats", "GET /livez", "GET /readyz"},
+			"want": []string{
+				"POST /api/v1/samples", "GET /api/v1/stats", "GET /api/v1/alerts", "GET /api/v1/alerts/{id}", "GET /api/v1/alerts/{id}/history",
+				"POST /api/v1/alerts/{id}/{action}", "GET /api/v1/silences", "POST /api/v1/silences", "DELETE /api/v1/silences/{id}",
+				"GET /livez", "GET /readyz",
+			},
 		})
 	})
 	return mux

@@ -22,7 +22,7 @@ const (
 		`"sourceId":"1","sourceFeedId":"currentTemp","summary":"{{temperature}} degrees"}}`
 )
 
-var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
 // interaction is a document with these rules about machines made from one model.
 func interaction(ruleTexts ...string) string {

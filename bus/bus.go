@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"tocsin.internal/rules"
 )
 
 // Bus is a connection to the streams. It is safe for concurrent use.
@@ -24,10 +27,18 @@ type Bus struct {
 	feed     jetstream.Stream
 	out      jetstream.Stream
 	dead     jetstream.Stream
+	history  jetstream.Stream
+	notify   jetstream.Stream
 	twins    jetstream.KeyValue
 	rules    jetstream.KeyValue
 	snaps    jetstream.KeyValue
+	alerts   jetstream.KeyValue
+	silences jetstream.KeyValue
+	router   jetstream.KeyValue
 	sinks    sync.Map // durable names of the sinks that are subscribed
+
+	projecting atomic.Bool   // somebody keeps the open alerts
+	projected  atomic.Uint64 // up to which sequence of OUT
 }
 
 // Open starts or reaches the server, and makes or updates the streams and buckets.
@@ -156,6 +167,17 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 		{&b.dead, jetstream.StreamConfig{
 			Name: deadStream, Description: "what could not be read, judged or delivered", Subjects: []string{"dlq.*.*"},
 			MaxBytes: c.DeadMaxBytes, Discard: jetstream.DiscardOld, Replicas: c.Replicas,
+			Duplicates: duplicateWindow, Compression: jetstream.S2Compression,
+		}},
+		{&b.history, jetstream.StreamConfig{
+			Name: historyStream, Description: "what became of every alert",
+			Sources:  []*jetstream.StreamSource{{Name: outStream, FilterSubject: kindSubjects[rules.Alert]}},
+			MaxBytes: c.AlertsMaxBytes, MaxAge: c.AlertsMaxAge, Discard: jetstream.DiscardOld, Replicas: c.Replicas,
+			Compression: jetstream.S2Compression,
+		}},
+		{&b.notify, jetstream.StreamConfig{
+			Name: notifyStream, Description: "notifications of groups of alerts", Subjects: []string{"routed.*"},
+			MaxBytes: notifyMaxBytes, MaxAge: notifyMaxAge, Discard: jetstream.DiscardOld, Replicas: c.Replicas,
 			Duplicates: duplicateWindow, Compression: jetstream.S2Compression,
 		}},
 	} {

@@ -31,12 +31,14 @@ type Config struct {
 	Creds string // external: path of a credentials file
 	TLS   TLS    // external
 
-	Partitions   int           // of FEED, 1 to 64, fixed when the stream is made; default 16
-	FeedMaxBytes int64         // default 2 GiB; what was accepted stays until it was judged
-	OutMaxBytes  int64         // default 2 GiB
-	DeadMaxBytes int64         // default 128 MiB; the oldest dead letters go first
-	ReplayWindow time.Duration // how long judged samples are kept for replays; default 24 h
-	Replicas     int           // of the streams; default 1
+	Partitions     int           // of FEED, 1 to 64, fixed when the stream is made; default 16
+	FeedMaxBytes   int64         // default 2 GiB; what was accepted stays until it was judged
+	OutMaxBytes    int64         // default 2 GiB
+	DeadMaxBytes   int64         // default 128 MiB; the oldest dead letters go first
+	AlertsMaxBytes int64         // of the alerts' history, default 1 GiB; the oldest events go first
+	AlertsMaxAge   time.Duration // of the alerts' history, default 30 days
+	ReplayWindow   time.Duration // how long judged samples are kept for replays; default 24 h
+	Replicas       int           // of the streams; default 1
 }
 
 // TLS names the files of a TLS connection. The zero TLS asks for none.
@@ -63,6 +65,7 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.FeedMaxBytes, 2<<30)
 	set(&c.OutMaxBytes, 2<<30)
 	set(&c.DeadMaxBytes, 128<<20)
+	set(&c.AlertsMaxBytes, 1<<30)
 	if c.Dir == "" {
 		c.Dir = "data"
 	}
@@ -75,6 +78,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ReplayWindow == 0 {
 		c.ReplayWindow = 24 * time.Hour
 	}
+	if c.AlertsMaxAge == 0 {
+		c.AlertsMaxAge = 30 * 24 * time.Hour
+	}
 	if c.Replicas == 0 {
 		c.Replicas = 1
 	}
@@ -85,7 +91,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%d partitions; want 1 to 64", c.Partitions)
 	case c.Replicas < 1 || c.Replicas > 5:
 		return c, fmt.Errorf("%d replicas; want 1 to 5", c.Replicas)
-	case c.FeedMaxBytes < 1<<20 || c.OutMaxBytes < 1<<20 || c.DeadMaxBytes < 1<<20:
+	case c.AlertsMaxAge < time.Minute:
+		return c, fmt.Errorf("a history of alerts of %s; want at least 1m", c.AlertsMaxAge)
+	case min(c.FeedMaxBytes, c.OutMaxBytes, c.DeadMaxBytes, c.AlertsMaxBytes) < 1<<20:
 		return c, errors.New("a stream of less than 1 MiB; want more")
 	case c.URL == "" && (c.Creds != "" || c.TLS != TLS{}):
 		return c, errors.New("credentials or TLS without a url; the embedded server takes neither")

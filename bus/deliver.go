@@ -18,7 +18,7 @@ import (
 type Delivery struct {
 	Outcome rules.Outcome
 	Attempt int    // from 1
-	Seq     uint64 // in OUT
+	Seq     uint64 // in OUT; of a topic: in NOTIFY
 	Data    []byte // the outcome's JSON
 	Err     error  // the message is no outcome
 }
@@ -33,6 +33,7 @@ type Answer struct {
 type Subscription struct {
 	Name    string     // of the durable consumer: one sink, one name
 	Kind    rules.Kind // "" = all
+	Topic   string     // "" = outcomes of OUT; else the notifications that a route makes under this topic
 	Workers int        // deliveries at a time; default 1, which keeps their order
 	AckWait time.Duration
 }
@@ -44,20 +45,26 @@ var kindSubjects = map[rules.Kind]string{
 // Subscribe makes the durable consumer, so that every outcome from now on waits
 // for the sink, also while nobody delivers.
 func (b *Bus) Subscribe(ctx context.Context, s Subscription) (*Deliveries, error) {
+	stream := b.out
 	c := jetstream.ConsumerConfig{
 		Durable: sinkPrefix + key(s.Name), Description: "sink " + s.Name,
 		DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: max(s.AckWait, 30*time.Second), MaxDeliver: -1, MaxAckPending: 512,
 		FilterSubject: kindSubjects[s.Kind],
 	}
-	if old, err := b.out.Consumer(ctx, c.Durable); err == nil {
+	if s.Topic != "" {
+		stream = b.notify
+		c.Durable += "==" + key(s.Topic) // a key never has two of them
+		c.FilterSubject = topicSubject(s.Topic)
+	}
+	if old, err := stream.Consumer(ctx, c.Durable); err == nil {
 		// Where a consumer began is fixed when it is made.
 		was := old.CachedInfo().Config
 		c.DeliverPolicy, c.OptStartSeq, c.OptStartTime = was.DeliverPolicy, was.OptStartSeq, was.OptStartTime
 	} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
 	}
-	consumer, err := b.out.CreateOrUpdateConsumer(ctx, c)
+	consumer, err := stream.CreateOrUpdateConsumer(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
 	}
@@ -165,6 +172,9 @@ func readOutcome(m jetstream.Msg) (rules.Outcome, error) {
 		return o, err
 	}
 	o.Index, o.Hops, o.Source = mark.Index, hops, o.Twin
+	if o.Kind == rules.Notification {
+		o.ID = m.Headers().Get(headerID)
+	}
 	if t := strings.Split(m.Subject(), "."); o.Kind == rules.Output && len(t) > 2 {
 		o.Source = Name(t[2])
 	}

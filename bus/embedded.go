@@ -44,7 +44,7 @@ func startEmbedded(c Config) (*embedded, error) {
 		ServerName: "tocsin", JetStream: true, StoreDir: c.Dir, NoLog: true, NoSigs: true, DontListen: true,
 		MaxPayload:        maxPayload,
 		SyncAlways:        c.Durability == Always,
-		JetStreamMaxStore: 2 * (c.FeedMaxBytes + c.OutMaxBytes + c.DeadMaxBytes),
+		JetStreamMaxStore: 2 * (c.FeedMaxBytes + c.OutMaxBytes + c.DeadMaxBytes + c.AlertsMaxBytes + notifyMaxBytes),
 		JetStreamLimits:   server.JSLimitOpts{MaxBatchInflightPerStream: 50},
 	}
 	if c.Durability == Interval {

@@ -11,9 +11,11 @@ import (
 
 // The streams. Their subjects are described in docs/wire.md.
 const (
-	feedStream = "FEED" // samples and control messages, in the order in which they are judged
-	outStream  = "OUT"  // outcomes; its last message is the checkpoint
-	deadStream = "DLQ"  // what could not be read, judged or delivered
+	feedStream    = "FEED"   // samples and control messages, in the order in which they are judged
+	outStream     = "OUT"    // outcomes; its last message is the checkpoint
+	deadStream    = "DLQ"    // what could not be read, judged or delivered
+	historyStream = "ALERTS" // the alerts of OUT, kept for longer
+	notifyStream  = "NOTIFY" // what the routes tell
 )
 
 // The headers on the wire.
@@ -21,6 +23,7 @@ const (
 	headerTime   = "Tocsin-Time"  // of a sample: occurredAt, RFC 3339; without it the broker's time counts
 	headerKind   = "Tocsin-Kind"  // of an outcome: its kind
 	headerCause  = "Tocsin-Cause" // of an outcome: Mark and hops
+	headerID     = "Tocsin-Id"    // of a notification: its ID, which the body does not have
 	headerReason = "Tocsin-Reason"
 	headerTwin   = "Tocsin-Twin"
 	headerFeed   = "Tocsin-Feed"

@@ -119,11 +119,19 @@ func (d *door) send(m *nats.Msg, id string) error {
 }
 
 func (d *door) wait(ctx context.Context) error {
-	for _, f := range d.futures {
+	if err := await(ctx, d.futures); err != nil {
+		return putError(err)
+	}
+	return nil
+}
+
+// await returns when the server has every message, or at the first error.
+func await(ctx context.Context, futures []jetstream.PubAckFuture) error {
+	for _, f := range futures {
 		select {
 		case <-f.Ok():
 		case err := <-f.Err():
-			return putError(err)
+			return err
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the bus: %w", context.Cause(ctx))
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,6 +20,7 @@ const (
 	OneSample   MessageKind = iota // Data is the sample's
 	ManySamples                    // Data is NDJSON, one sample a line, all of this partition
 	Control                        // Data is a control message
+	Tick                           // At is the time that has come; Wall says whose
 	Unreadable                     // Reason says why; Data is what came
 )
 
@@ -31,122 +31,32 @@ type Message struct {
 	Kind      MessageKind
 	Twin      string // OneSample, Unreadable
 	Feed      string
-	At        time.Time // the sample's own time, else when the broker took it
+	At        time.Time // the sample's own time, or the tick's, else when the broker took it
 	Stored    time.Time // when the broker took it
 	Hops      uint8     // 0, or how many interactions made it
+	Wall      bool      // Tick: At is the wall's time, not that of the newest sample
 	Data      []byte
 	Reason    string // Unreadable only: a dead letter's reason
 }
 
 // Reader gives the messages of FEED in their order. One goroutine may use it.
 type Reader struct {
-	bus     *Bus
-	consume jetstream.ConsumeContext
-
-	mu    sync.Mutex
-	room  *sync.Cond // queue has room, a turn has come, or closed
-	queue []Message
-	bytes int
-	done  bool
+	*intake[Message]
+	bus   *Bus
 	paths map[string]path
-	// Calls of take that have begun, and those that have queued their message.
-	called, taken uint64
-
-	wake chan struct{} // queue has messages
 }
-
-// A reader queues at most so much that has not been judged.
-const (
-	queueMessages = 8192
-	queueBytes    = 16 << 20
-)
 
 // Read begins at sequence from.
 func (b *Bus) Read(ctx context.Context, from uint64) (*Reader, error) {
-	c, err := b.feed.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+	r := &Reader{bus: b, paths: map[string]path{}}
+	var err error
+	r.intake, err = newIntake(ctx, b.feed, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", feedStream, err)
-	}
-	r := &Reader{bus: b, wake: make(chan struct{}, 1), paths: map[string]path{}}
-	r.room = sync.NewCond(&r.mu)
-	r.consume, err = c.Consume(r.take, jetstream.PullMaxMessages(2000), pullHeartbeat)
+	}, r.message)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", feedStream, err)
 	}
 	return r, nil
-}
-
-// pullHeartbeat bounds a stall of the client (nats.go v1.55.0, checkPending): a
-// pull whose messages have all been handled before the pull itself has returned
-// is followed by no other until two heartbeats were missed.
-const pullHeartbeat = jetstream.PullHeartbeat(500 * time.Millisecond)
-
-// take blocks while the queue is full: the consumer then asks for no more. After
-// a reconnect the client calls it from a new goroutine while the old one may
-// still be waiting here, so each call has its turn.
-func (r *Reader) take(raw jetstream.Msg) {
-	r.mu.Lock()
-	turn := r.called
-	r.called++
-	m := r.message(raw)
-	for !r.done && (turn != r.taken || len(r.queue) >= queueMessages || r.bytes >= queueBytes) {
-		r.room.Wait()
-	}
-	r.taken++
-	r.queue = append(r.queue, m)
-	r.bytes += len(m.Data)
-	r.room.Broadcast()
-	r.mu.Unlock()
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Next gives all that is queued, in buf's memory; nothing when nothing came
-// within wait. Its error is that of ctx.
-func (r *Reader) Next(ctx context.Context, wait time.Duration, buf []Message) ([]Message, error) {
-	if got := r.swap(buf); len(got) > 0 {
-		return got, nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-timer.C:
-			return nil, nil
-		case <-r.wake:
-			if got := r.swap(buf); len(got) > 0 {
-				return got, nil
-			}
-		}
-	}
-}
-
-func (r *Reader) swap(buf []Message) []Message {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	got := r.queue
-	if len(got) > 0 {
-		clear(buf)
-		r.queue, r.bytes = buf[:0], 0
-		r.room.Broadcast()
-	}
-	return got
-}
-
-// Close ends the reading.
-func (r *Reader) Close() {
-	r.mu.Lock()
-	r.done = true
-	r.room.Broadcast()
-	r.mu.Unlock()
-	r.consume.Stop()
-	<-r.consume.Closed()
 }
 
 // path is what a subject of FEED says.
@@ -171,10 +81,15 @@ func (r *Reader) message(raw jetstream.Msg) Message {
 		r.paths[raw.Subject()] = p
 	}
 	m.Partition, m.Kind, m.Twin, m.Feed = p.partition, p.kind, p.twin, p.feed
-	if p.kind != OneSample {
-		if p.kind == Unreadable {
-			m.Reason = "subject"
-		}
+	switch p.kind {
+	case OneSample:
+	case Tick:
+		m.readTick()
+		return m
+	case Unreadable:
+		m.Reason = "subject"
+		return m
+	default:
 		return m
 	}
 	header := raw.Headers()
@@ -224,6 +139,8 @@ func parsePath(subject string, partitions int) path {
 	switch {
 	case len(t) == 3 && t[2] == "_ctl":
 		return path{partition: p, kind: Control}
+	case len(t) == 3 && t[2] == tickToken:
+		return path{partition: p, kind: Tick}
 	case len(t) == 3 && t[2] == "_batch":
 		return path{partition: p, kind: ManySamples}
 	case len(t) == 4:

@@ -2,14 +2,10 @@ package bus
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +19,9 @@ func (b *Bus) makeBuckets(ctx context.Context) error {
 	}{
 		{&b.twins, jetstream.KeyValueConfig{Bucket: "twins", Description: "twins as upsert bodies", History: 1, Compression: true, Replicas: b.config.Replicas}},
 		{&b.snaps, jetstream.KeyValueConfig{Bucket: "snapshots", Description: "the state of each partition", History: 1, Compression: true, Replicas: b.config.Replicas}},
+		{&b.alerts, jetstream.KeyValueConfig{Bucket: "alerts", Description: "the alerts that are open, by fingerprint", History: 1, Compression: true, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
+		{&b.silences, jetstream.KeyValueConfig{Bucket: "silences", Description: "what is not told, and until when", History: 5, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
+		{&b.router, jetstream.KeyValueConfig{Bucket: "router", Description: "groups of alerts that are to be told", History: 1, Compression: true, Replicas: b.config.Replicas}},
 		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions", History: 64, Compression: true, Replicas: b.config.Replicas}},
 	} {
 		kv, err := b.js.CreateOrUpdateKeyValue(ctx, bucket.config)
@@ -91,82 +90,19 @@ func all(ctx context.Context, kv jetstream.KeyValue) iter.Seq2[[]byte, error] {
 	}
 }
 
-// snapshotChunk is how much of a snapshot goes into one message: less than any
-// server's usual limit.
-const snapshotChunk = 512 << 10
-
-// snapshotHead says where the newest snapshot of a partition is. It is written
-// after the chunks, which lie in two places in turn: a snapshot is there whole
-// or not at all. (The client's object store would do, but it leaks a goroutine
-// now and then in a put: nats.go v1.55.0, cleanupReplySub.)
-type snapshotHead struct {
-	Place  int    `json:"place"` // 0 or 1
-	Chunks int    `json:"chunks"`
-	Sum    string `json:"sha256"`
-}
-
-func (h snapshotHead) key(p, chunk int) string { return fmt.Sprintf("p%d.%d.%d", p, h.Place, chunk) }
-
-func headKey(p int) string { return fmt.Sprintf("p%d", p) }
-
 // SaveSnapshot keeps the state of partition p in place of the one before.
 func (b *Bus) SaveSnapshot(ctx context.Context, p int, state []byte) error {
-	old, _, err := b.snapshotHead(ctx, p)
-	if err != nil {
-		return err
-	}
-	head := snapshotHead{Place: 1 - old.Place, Sum: sum(state)}
-	for chunk := range slices.Chunk(state, snapshotChunk) {
-		if _, err := b.snaps.Put(ctx, head.key(p, head.Chunks), chunk); err != nil {
-			return fmt.Errorf("snapshot of partition %d: %w", p, err)
-		}
-		head.Chunks++
-	}
-	text, err := json.Marshal(head)
-	if err != nil {
-		return err
-	}
-	if _, err := b.snaps.Put(ctx, headKey(p), text); err != nil {
+	if err := savePieces(ctx, b.snaps, fmt.Sprintf("p%d", p), state); err != nil {
 		return fmt.Errorf("snapshot of partition %d: %w", p, err)
 	}
 	return nil
 }
 
-func sum(state []byte) string {
-	digest := sha256.Sum256(state)
-	return hex.EncodeToString(digest[:])
-}
-
-func (b *Bus) snapshotHead(ctx context.Context, p int) (head snapshotHead, found bool, err error) {
-	e, err := b.snaps.Get(ctx, headKey(p))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return head, false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(e.Value(), &head)
-	}
-	if err != nil {
-		return head, false, fmt.Errorf("snapshot of partition %d: %w", p, err)
-	}
-	return head, true, nil
-}
-
 // LoadSnapshot gives the state of partition p, or nil when there is none.
 func (b *Bus) LoadSnapshot(ctx context.Context, p int) ([]byte, error) {
-	head, found, err := b.snapshotHead(ctx, p)
-	if err != nil || !found {
-		return nil, err
-	}
-	state := []byte{}
-	for chunk := range head.Chunks {
-		e, err := b.snaps.Get(ctx, head.key(p, chunk))
-		if err != nil {
-			return nil, fmt.Errorf("snapshot of partition %d: chunk %d: %w", p, chunk, err)
-		}
-		state = append(state, e.Value()...)
-	}
-	if sum(state) != head.Sum {
-		return nil, fmt.Errorf("snapshot of partition %d: its sum is not the one in its head", p)
+	state, err := loadPieces(ctx, b.snaps, fmt.Sprintf("p%d", p))
+	if err != nil {
+		return nil, fmt.Errorf("snapshot of partition %d: %w", p, err)
 	}
 	return state, nil
 }
@@ -190,7 +126,11 @@ func (b *Bus) MakeRoom(ctx context.Context, judged uint64) error {
 	if info.State.LastSeq == 0 {
 		return nil
 	}
-	needed := info.State.LastSeq // the first that is still needed
+	needed, err := b.unprojected(ctx) // the first that is still needed
+	if err != nil {
+		return err
+	}
+	needed = min(needed, info.State.LastSeq)
 	for c := range b.out.ListConsumers(ctx).Info() {
 		if left := strings.HasPrefix(c.Name, sinkPrefix) && !b.subscribed(c.Name); !left {
 			first, err := b.firstNeeded(ctx, c)
@@ -220,12 +160,22 @@ func (b *Bus) firstNeeded(ctx context.Context, c *jetstream.ConsumerInfo) (uint6
 	if subject == "" {
 		subject = ">"
 	}
-	m, err := b.out.GetMsg(ctx, c.Delivered.Stream+1, jetstream.WithGetMsgSubject(subject))
+	first, err := b.firstFrom(ctx, c.Delivered.Stream+1, subject)
+	if err != nil {
+		return 0, fmt.Errorf("consumer %s: %w", c.Name, err)
+	}
+	return first, nil
+}
+
+// firstFrom is the sequence of the first outcome from seq on under a subject;
+// none is beyond all others.
+func (b *Bus) firstFrom(ctx context.Context, seq uint64, subject string) (uint64, error) {
+	m, err := b.out.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return math.MaxUint64, nil
 	case err != nil:
-		return 0, fmt.Errorf("consumer %s: %w", c.Name, err)
+		return 0, err
 	}
 	return m.Sequence, nil
 }
@@ -255,10 +205,16 @@ func makeRoom(ctx context.Context, s jetstream.Stream, upTo uint64, window time.
 	return nil
 }
 
+// soonGone is how long the server keeps a consumer that was made for one
+// question: while it is there, it counts as one that needs the stream.
+const soonGone = time.Second
+
 // firstSince is the sequence of the first message that is not older than t; one
 // beyond the last when there is none.
 func firstSince(ctx context.Context, s jetstream.Stream, t time.Time) (uint64, error) {
-	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t, HeadersOnly: true})
+	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t, HeadersOnly: true, InactiveThreshold: soonGone,
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
@@ -14,11 +15,12 @@ import (
 // document, so that the same stream gives the same outcomes again.
 type control struct {
 	Op     string          `json:"op"`
-	ID     string          `json:"id,omitempty"`     // interaction.delete, twin.delete
+	ID     string          `json:"id,omitempty"`     // interaction.delete, twin.delete, model.delete
 	Text   json.RawMessage `json:"text,omitempty"`   // interaction.put: the interaction's document
 	Twin   json.RawMessage `json:"twin,omitempty"`   // twin.put: the twin's upsert body
 	Policy string          `json:"policy,omitempty"` // unknown
 	Model  json.RawMessage `json:"model,omitempty"`  // unknown, create: the model's upsert body
+	Act    *action         `json:"act,omitempty"`    // alert.act
 }
 
 // The operations.
@@ -28,7 +30,31 @@ const (
 	opTwinPut           = "twin.put"
 	opTwinDelete        = "twin.delete"
 	opUnknown           = "unknown"
+	opAlertAct          = "alert.act"
+	opModelPut          = "model.put" // to the partitions in which the model itself does not lie
+	opModelDelete       = "model.delete"
 )
+
+// action is what a person does to an alert, in a control message.
+type action struct {
+	Do          string    `json:"do"`
+	ID          string    `json:"id"`
+	Interaction string    `json:"interaction"`
+	Rule        string    `json:"rule"`
+	Twin        string    `json:"twin"`
+	By          string    `json:"by"`
+	Comment     string    `json:"comment,omitempty"`
+	Until       time.Time `json:"until,omitzero"`
+}
+
+func act(a rules.Action, twin string) control {
+	return control{Op: opAlertAct, Act: &action{a.Do, a.ID, a.Interaction, a.Rule, twin, a.By, a.Comment, a.Until}}
+}
+
+// action is what the partition carries out.
+func (a *action) action() rules.Action {
+	return rules.Action{Do: a.Do, ID: a.ID, Interaction: a.Interaction, Rule: a.Rule, By: a.By, Comment: a.Comment, Until: a.Until}
+}
 
 func (c control) encode() []byte {
 	b, err := json.Marshal(c)
@@ -49,6 +75,8 @@ func (u Unknown) control() control {
 	}
 	return c
 }
+
+func putModel(t *twins.Twin) control { return control{Op: opModelPut, Twin: t.AppendJSON(nil)} }
 
 // Policy says what becomes of samples of a twin that nobody has described.
 type Policy string

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"tocsin.internal/alerts"
 	"tocsin.internal/bus"
 	"tocsin.internal/rules"
 	"tocsin.internal/sinks"
@@ -22,6 +23,9 @@ import (
 
 // DefaultMaxSampleBytes is how large a sample may be.
 const DefaultMaxSampleBytes = 256 << 10
+
+// DefaultMaxSkew is how far a device's clock may be ahead.
+const DefaultMaxSkew = 5 * time.Minute
 
 // Config says what an engine works with.
 type Config struct {
@@ -34,8 +38,11 @@ type Config struct {
 	MaxSampleBytes int          // default DefaultMaxSampleBytes
 	Sources        []NamedSource
 	Sinks          []NamedSink
-	DrainTimeout   time.Duration // for what sinks have begun; default 30 s
-	SnapshotEvery  time.Duration // default 30 s: how much is judged again after a crash
+	DrainTimeout   time.Duration  // for what sinks have begun; default 30 s
+	SnapshotEvery  time.Duration  // default 30 s: how much is judged again after a crash
+	Clock          Clock          // whose time ticks carry; default WallClock
+	MaxSkew        time.Duration  // how far a sample may be ahead of when it was stored; default DefaultMaxSkew
+	Routes         []alerts.Route // alerts that are told in groups
 }
 
 // NamedSource is a source and its name in logs.
@@ -51,6 +58,7 @@ type NamedSink struct {
 	Sink    sinks.Sink
 	Workers int             // deliveries at a time; default 1, which keeps their order
 	Retry   []time.Duration // waits between attempts; default DefaultRetry. After the last: dead letter
+	Quiet   bool            // it gets also the alerts of which nobody is to be told: quiet ones and silenced ones
 }
 
 // ErrConfig is what the error wraps when the configuration cannot be used: a
@@ -64,8 +72,12 @@ type Engine struct {
 	bus     *bus.Bus
 	unknown Unknown
 	worker  *worker
+	board   *board
+	hush    *hush
 	stats   stats
-	ready   chan struct{} // closed when the partitions are what is configured
+
+	projector *projector
+	ready     chan struct{} // closed when the partitions are what is configured
 
 	change  sync.Mutex // held while a change is made, its I/O included
 	chained bool       // under change: outputs are samples too
@@ -111,8 +123,14 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if c.Unknown == "" {
 		c.Unknown = DeadLetter
 	}
+	if c.Clock == "" {
+		c.Clock = WallClock
+	}
+	if c.MaxSkew == 0 {
+		c.MaxSkew = DefaultMaxSkew
+	}
 	e := &Engine{
-		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}),
+		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}), board: newBoard(), hush: newHush(),
 		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]error{}, orphan: map[string]time.Time{},
 		dirty: make(chan struct{}, 1), room: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{},
 	}
@@ -145,6 +163,9 @@ func (e *Engine) recover(ctx context.Context) error {
 		}
 	}
 	if err := e.policy(); err != nil {
+		return err
+	}
+	if err := e.recoverAlerts(ctx); err != nil {
 		return err
 	}
 	state, err := e.bus.FeedState(ctx)
@@ -224,6 +245,10 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 	if err != nil {
 		return err
 	}
+	found, err := e.bus.ReadAlerts(ctx, e.projector.position)
+	if err != nil {
+		return err
+	}
 	// Three generations: what brings in ends first, then what judges, then what takes out.
 	inCtx, stopIn := context.WithCancelCause(ctx)
 	defer stopIn(nil)
@@ -240,12 +265,16 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 		stopIn(err)
 		return err
 	}
+	listening := make(chan struct{})
+	out.Go(func() error { return fail(e.listen(outCtx, func() { close(listening) })) })
+	out.Go(func() error { return fail(e.projector.run(outCtx, found, listening)) })
 	for _, d := range deliveries {
-		out.Go(func() error { return fail(d.run(outCtx)) })
+		out.Go(func() error { return fail(d.run(outCtx, listening)) })
 	}
 	judge.Go(func() error { return fail(e.worker.run(judgeCtx)) })
 	judge.Go(func() error { return fail(e.keep(judgeCtx)) })
 	judge.Go(func() error { e.makeRoom(judgeCtx); return nil })
+	in.Go(func() error { e.tick(inCtx); return nil })
 	if e.config.RulesPath != "" {
 		in.Go(func() error { return fail(e.watchRules(inCtx)) })
 	}
@@ -319,6 +348,9 @@ func (e *Engine) Drained(ctx context.Context) error {
 func (e *Engine) drained(ctx context.Context) (bool, error) {
 	state, err := e.bus.FeedState(ctx)
 	if err != nil || e.stats.settled.Load() < state.Last {
+		return false, err
+	}
+	if done, err := e.projected(ctx); !done || err != nil {
 		return false, err
 	}
 	for _, d := range *e.stats.deliveries.Load() {
@@ -399,6 +431,9 @@ func (t *troubles) note(text string, now time.Time) (alike int, say bool) {
 type stats struct {
 	samples, outputs, alerts, others, deadLetters, delivered, undelivered atomic.Uint64
 	judged, settled, target, snapshot                                     atomic.Uint64
+	silent, silenced, routed, notifications                               atomic.Uint64
+	projected                                                             atomic.Uint64 // sequence in OUT
+	newest                                                                atomic.Int64  // time of the newest sample judged, Unix nanoseconds; 0 = none yet
 	funnels                                                               atomic.Pointer[map[string]Funnels]
 	deliveries                                                            atomic.Pointer[[]*delivery]
 }
@@ -423,17 +458,22 @@ type Funnels struct {
 
 // Stats are counts since the engine's start.
 type Stats struct {
-	Samples     uint64             `json:"samples"`
-	Outputs     uint64             `json:"outputs"`
-	Alerts      uint64             `json:"alerts"` // raised and cleared
-	DeadLetters uint64             `json:"deadLetters"`
-	Delivered   uint64             `json:"delivered"`
-	Undelivered uint64             `json:"undelivered"` // given up
-	Judged      uint64             `json:"judged"`      // sequence in FEED
-	Snapshot    uint64             `json:"snapshot"`    // sequence in FEED
-	Twins       int                `json:"twins"`
-	Funnels     map[string]Funnels `json:"interactions"`
-	Refused     map[string]string  `json:"refused,omitempty"` // interactions whose newest edit was refused, and why
+	Samples       uint64             `json:"samples"`
+	Outputs       uint64             `json:"outputs"`
+	Alerts        uint64             `json:"alerts"` // events of alerts
+	OpenAlerts    int                `json:"openAlerts"`
+	Silent        uint64             `json:"silent"`        // not delivered to a sink: the rule, a shelf or an inhibitor keeps it quiet
+	Silenced      uint64             `json:"silenced"`      // not delivered to a sink: a silence
+	Routed        uint64             `json:"routed"`        // not delivered to a sink singly: it gets the route's notifications
+	Notifications uint64             `json:"notifications"` // of the routes
+	DeadLetters   uint64             `json:"deadLetters"`
+	Delivered     uint64             `json:"delivered"`
+	Undelivered   uint64             `json:"undelivered"` // given up
+	Judged        uint64             `json:"judged"`      // sequence in FEED
+	Snapshot      uint64             `json:"snapshot"`    // sequence in FEED
+	Twins         int                `json:"twins"`
+	Funnels       map[string]Funnels `json:"interactions"`
+	Refused       map[string]string  `json:"refused,omitempty"` // interactions whose newest edit was refused, and why
 }
 
 // Stats gives the counts; those of the rules are at most a second old.
@@ -441,6 +481,7 @@ func (e *Engine) Stats() Stats {
 	s := &e.stats
 	out := Stats{
 		Samples: s.samples.Load(), Outputs: s.outputs.Load(), Alerts: s.alerts.Load(), DeadLetters: s.deadLetters.Load(),
+		OpenAlerts: e.board.len(), Silent: s.silent.Load(), Silenced: s.silenced.Load(), Routed: s.routed.Load(), Notifications: s.notifications.Load(),
 		Delivered: s.delivered.Load(), Undelivered: s.undelivered.Load(), Judged: s.judged.Load(), Snapshot: s.snapshot.Load(),
 	}
 	if f := s.funnels.Load(); f != nil {

@@ -38,6 +38,10 @@ type partition struct {
 	readers  map[string]*rules.Reader // by feed; made when a sample comes
 	maxBytes int                      // of a sample
 	seq      uint64                   // the snapshot's it was loaded from: it has all messages up to it
+	timers   timers
+	now      time.Time              // of the last tick
+	resumed  time.Time              // since when the wall's clock has run without a break; zero: always has
+	models   map[string]*twins.Twin // that other partitions' twins were made from
 
 	offline  bool         // outcomes name the source twin, and nothing is kept for later
 	everyone bool         // every twin matches every source, described or not
@@ -76,11 +80,14 @@ type lastSample struct {
 type binding struct {
 	program *running
 	state   *rules.State
+	twin    string
 	output  string // the output twin's id
+	wake    int64  // when its alarm rings; NoWake: it has none
+	gone    bool   // the twin matches no longer
 }
 
 func newPartition(c *compiler, maxBytes int) *partition {
-	return &partition{compiler: c, twins: map[string]*member{}, readers: map[string]*rules.Reader{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes}
+	return &partition{compiler: c, twins: map[string]*member{}, readers: map[string]*rules.Reader{}, models: map[string]*twins.Twin{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes}
 }
 
 // judge appends what the rules decide about a sample. The error is a
@@ -110,6 +117,7 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 	}
 	for _, b := range f.bindings {
 		out = b.judge(s, out, p.offline)
+		p.watch(b)
 	}
 	if !p.offline && !s.At.Before(f.last.at) {
 		f.last.at, f.last.seq, f.last.hops = s.At, s.Seq, s.Hops
@@ -142,15 +150,20 @@ func (p *partition) unread(program *rules.Program) {
 func (b *binding) judge(s *rules.Sample, out []rules.Outcome, offline bool) []rules.Outcome {
 	before := len(out)
 	out = b.program.Eval(s, b.state, out)
+	b.address(out[before:], offline)
+	return out
+}
+
+// address gives outputs the output twin. Offline there is none.
+func (b *binding) address(out []rules.Outcome, offline bool) {
 	if offline {
-		return out
+		return
 	}
-	for i := before; i < len(out); i++ {
+	for i := range out {
 		if out[i].Kind == rules.Output {
 			out[i].Twin = b.output
 		}
 	}
-	return out
 }
 
 // stranger is what the policy makes of a twin that nobody has described.
@@ -215,6 +228,20 @@ func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Ou
 			return out, err
 		}
 		p.unknown = u
+	case opModelPut:
+		t, err := decodeTwin(c.Twin)
+		if err != nil {
+			return out, err
+		}
+		p.putModel(t)
+	case opModelDelete:
+		delete(p.models, c.ID)
+		p.informAll()
+	case opAlertAct:
+		if c.Act == nil {
+			return out, errors.New("control message: alert.act without act")
+		}
+		out = p.act(c.Act, e, out)
 	default:
 		return out, fmt.Errorf("control message: unknown op %q", c.Op)
 	}
@@ -224,6 +251,57 @@ func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Ou
 		}
 	}
 	return out, nil
+}
+
+// act carries out what a person does to an alert. Where it is not, nothing happens.
+func (p *partition) act(a *action, e event, out []rules.Outcome) []rules.Outcome {
+	m := p.twins[a.Twin]
+	if m == nil {
+		return out
+	}
+	for _, b := range m.bindings {
+		if b.program.ID() == a.Interaction {
+			out = b.program.Act(a.action(), e.at, a.Twin, b.state, out)
+			p.watch(b)
+		}
+	}
+	return out
+}
+
+// putModel takes note of a model that lies in another partition.
+func (p *partition) putModel(t *twins.Twin) {
+	p.models[t.ID] = t
+	p.informAll()
+}
+
+func (p *partition) informAll() {
+	for _, m := range p.twins {
+		p.inform(m)
+	}
+}
+
+// inform tells the rules what they read of a twin beside its samples.
+func (p *partition) inform(m *member) {
+	var facts *rules.Facts
+	for _, b := range m.bindings {
+		if !b.program.WantsFacts() {
+			continue
+		}
+		if facts == nil {
+			facts = &rules.Facts{Twin: m.twin.Properties}
+			if model := p.model(twins.Model(m.twin)); model != nil {
+				facts.Model = model.Properties
+			}
+		}
+		b.state.Inform(facts)
+	}
+}
+
+func (p *partition) model(id string) *twins.Twin {
+	if m := p.twins[id]; m != nil {
+		return m.twin
+	}
+	return p.models[id]
 }
 
 // ids gives the twins in an order that hangs on nothing but their names, so
@@ -236,6 +314,9 @@ func (p *partition) find(id string) (int, bool) {
 
 func (p *partition) putProgram(program *rules.Program, e event, out *[]rules.Outcome) {
 	next := &running{program, program.NewCounters()}
+	if !p.resumed.IsZero() {
+		next.counters.Resumed(p.resumed)
+	}
 	i, found := p.find(program.ID())
 	if found {
 		if p.programs[i].Hash() == program.Hash() {
@@ -289,6 +370,7 @@ func (p *partition) deleteTwin(id string, e event, out *[]rules.Outcome) {
 	}
 	for _, b := range m.bindings {
 		*out = b.program.Close(e.at, id, b.state, rules.ReasonTwinRemoved, *out)
+		b.gone = true
 	}
 	delete(p.twins, id)
 }
@@ -306,7 +388,12 @@ func (p *partition) rebind(m *member, e event, out *[]rules.Outcome) {
 		i := slices.IndexFunc(m.bindings, func(b *binding) bool { return b.program.ID() == program.ID() })
 		switch {
 		case i < 0 && set != 0:
-			b := &binding{program, program.NewState(set, program.counters), twins.OutputID(program.ID(), m.twin.ID)}
+			b := &binding{
+				program: program, state: program.NewState(set, program.counters), twin: m.twin.ID, output: twins.OutputID(program.ID(), m.twin.ID), wake: rules.NoWake,
+			}
+			if !e.at.IsZero() {
+				b.state.Found(e.at)
+			}
 			next, fresh = append(next, b), append(fresh, b)
 		case i >= 0 && set != 0 && m.bindings[i].program == program:
 			*out = program.Bind(set, e.at, m.twin.ID, m.bindings[i].state, *out)
@@ -321,11 +408,16 @@ func (p *partition) rebind(m *member, e event, out *[]rules.Outcome) {
 	for _, b := range m.bindings {
 		if !slices.Contains(next, b) {
 			*out = b.program.Close(e.at, m.twin.ID, b.state, p.parting(b), *out)
+			b.gone = true
 		}
 	}
 	m.bindings = next
 	m.index()
+	p.inform(m)
 	p.showLast(m, fresh, e, out)
+	for _, b := range m.bindings {
+		p.watch(b)
+	}
 }
 
 func (p *partition) parting(b *binding) string {

@@ -3,6 +3,7 @@ package engine
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"tocsin.internal/rules"
 	"tocsin.internal/twins"
@@ -27,10 +28,58 @@ func NewReplay(programs map[string]*rules.Program, described []twins.Twin) *Repl
 	return &Replay{p}
 }
 
-// Judge appends what the rules decide about a sample. The error says why the
-// sample cannot be judged; live it would be a dead letter.
+// Judge appends what fell due before the sample's time, and what the rules
+// decide about it. The error says why the sample cannot be judged; live it would
+// be a dead letter.
 func (r *Replay) Judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome, error) {
-	return r.partition.judge(s, out)
+	return r.partition.judge(s, r.advance(s.At, s.Seq, out))
+}
+
+// advance lets the clock run up to a time, with ticks where something falls due.
+func (r *Replay) advance(to time.Time, seq uint64, out []rules.Outcome) []rules.Outcome {
+	p := r.partition
+	if p.due() >= to.UnixNano() {
+		return out
+	}
+	for due := p.due(); due < to.UnixNano(); due = p.due() {
+		now := time.Unix(0, due).UTC().Add(time.Second)
+		if now.After(to) {
+			now = to
+		}
+		out = p.tick(now, false, seq, out)
+	}
+	return out
+}
+
+// Merge brings the samples of many twins into the order of time: each twin's
+// keep their own order, and count with the newest time that the twin has shown
+// so far, so that a clock that jumps back does not pull the others back.
+func Merge(samples []rules.Sample) {
+	newest := map[string]time.Time{}
+	keys := make([]time.Time, len(samples))
+	for i := range samples {
+		s := &samples[i]
+		if at := newest[s.Twin]; s.At.After(at) {
+			newest[s.Twin] = s.At
+		}
+		keys[i] = newest[s.Twin]
+	}
+	order := make([]int, len(samples))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return keys[a].Compare(keys[b]) })
+	merged := make([]rules.Sample, len(samples))
+	for i, from := range order {
+		merged[i] = samples[from]
+	}
+	copy(samples, merged)
+}
+
+// Timed says whether a rule of the replay waits for something: then it matters
+// how the twins' samples lie in time.
+func (r *Replay) Timed() bool {
+	return slices.ContainsFunc(r.partition.programs, func(p *running) bool { return p.Timed() })
 }
 
 // Funnels are the counts of each interaction's rules.

@@ -3,6 +3,8 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"tocsin.internal/rules"
@@ -19,6 +21,9 @@ type snapshot struct {
 	Unknown      control           `json:"unknown"`
 	Interactions []json.RawMessage `json:"interactions"`
 	Twins        []snapshotTwin    `json:"twins"`
+	Models       []json.RawMessage `json:"models,omitempty"`
+	Now          time.Time         `json:"now,omitzero"`
+	Resumed      time.Time         `json:"resumed,omitzero"`
 }
 
 type snapshotTwin struct {
@@ -36,12 +41,15 @@ type snapshotSample struct {
 
 // save gives the partition as of seq.
 func (p *partition) save(seq uint64) ([]byte, error) {
-	s := snapshot{Version: snapshotVersion, Seq: seq, Unknown: p.unknown.control()}
+	s := snapshot{Version: snapshotVersion, Seq: seq, Unknown: p.unknown.control(), Now: p.now, Resumed: p.resumed}
 	for _, program := range p.programs {
 		s.Interactions = append(s.Interactions, program.Text())
 	}
 	for _, id := range p.ids() {
 		s.Twins = append(s.Twins, p.twins[id].save())
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.models)) {
+		s.Models = append(s.Models, p.models[id].AppendJSON(nil))
 	}
 	return json.Marshal(s)
 }
@@ -82,6 +90,14 @@ func (p *partition) load(text []byte) (uint64, error) {
 	if p.unknown, err = s.Unknown.unknown(); err != nil {
 		return 0, fmt.Errorf("snapshot: %w", err)
 	}
+	p.now, p.resumed = s.Now, s.Resumed
+	for _, text := range s.Models {
+		t, err := decodeTwin(text)
+		if err != nil {
+			return 0, fmt.Errorf("snapshot: %w", err)
+		}
+		p.models[t.ID] = t
+	}
 	var none []rules.Outcome
 	for _, text := range s.Interactions {
 		program, err := p.compiler.compile(text)
@@ -115,7 +131,9 @@ func (p *partition) loadTwin(s snapshotTwin) error {
 			return fmt.Errorf("twin %q: %w", t.ID, err)
 		}
 		b.state = state
+		p.watch(b)
 	}
+	p.inform(m)
 	for id, l := range s.Last {
 		if f := m.feeds[id]; f != nil {
 			f.last = lastSample{l.At, l.Seq, l.Hops, l.Data}

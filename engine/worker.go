@@ -116,11 +116,14 @@ func (w *worker) message(ctx context.Context, m *bus.Message) error {
 	switch m.Kind {
 	case bus.OneSample:
 		s := rules.Sample{Twin: m.Twin, Feed: m.Feed, At: m.At, Data: m.Data, Seq: m.Seq, Hops: m.Hops}
-		err = w.sample(ctx, p, &s)
+		err = w.sample(ctx, p, &s, m.Stored)
 	case bus.ManySamples:
 		err = w.samples(ctx, p, m)
 	case bus.Control:
 		err = w.control(ctx, p, m)
+	case bus.Tick:
+		w.out = p.tick(m.At, m.Wall, m.Seq, w.out[:0])
+		err = w.write(ctx, m.Seq, 0)
 	case bus.Unreadable:
 		err = w.bury(ctx, bus.DeadLetter{Reason: m.Reason, Twin: m.Twin, Feed: m.Feed, Seq: m.Seq, Data: m.Data})
 	}
@@ -149,7 +152,7 @@ func (w *worker) samples(ctx context.Context, p *partition, m *bus.Message) erro
 		case w.bus.Partition(s.Twin) != m.Partition:
 			err = w.bury(ctx, bus.DeadLetter{Reason: "in a batch of another partition", Twin: s.Twin, Feed: s.Feed, Seq: m.Seq, Index: index, Data: line})
 		default:
-			err = w.sample(ctx, p, &s)
+			err = w.sample(ctx, p, &s, m.Stored)
 		}
 		if err != nil {
 			return err
@@ -159,10 +162,17 @@ func (w *worker) samples(ctx context.Context, p *partition, m *bus.Message) erro
 	return nil
 }
 
-func (w *worker) sample(ctx context.Context, p *partition, s *rules.Sample) error {
+func (w *worker) sample(ctx context.Context, p *partition, s *rules.Sample, stored time.Time) error {
+	w.engine.stats.samples.Add(1)
+	if skew := w.engine.config.MaxSkew; s.At.Sub(stored) > skew {
+		reason := fmt.Sprintf("in the future: %s, stored at %s; want at most %s ahead", s.At.UTC().Format(time.RFC3339), stored.UTC().Format(time.RFC3339), skew)
+		return w.bury(ctx, bus.DeadLetter{Reason: reason, Twin: s.Twin, Feed: s.Feed, Seq: s.Seq, Index: s.Index, Data: s.Data})
+	}
 	var err error
 	w.out, err = p.judge(s, w.out[:0])
-	w.engine.stats.samples.Add(1)
+	if at := s.At.UnixNano(); err == nil && at > w.engine.stats.newest.Load() {
+		w.engine.stats.newest.Store(at)
+	}
 	if err != nil {
 		return w.bury(ctx, bus.DeadLetter{Reason: dataReason(err), Twin: s.Twin, Feed: s.Feed, Seq: s.Seq, Index: s.Index, Data: s.Data})
 	}

@@ -47,11 +47,17 @@ func TestAlertLife(t *testing.T) {
 	assert.Empty(t, h.next(`{"t":30}`))
 	raised := h.next(`{"t":31.20,"place":{"hall":"A\"1"}}`)
 	require.Len(t, raised, 1)
+	const key = "hot|a|m1|f|"
 	assert.Equal(t, rules.Outcome{
 		Kind: rules.Alert, Interaction: "hot", Rule: "a", Twin: "m1", At: start.Add(2 * time.Second), Data: []byte(`{"t":31.20,"place":{"hall":"A\"1"}}`),
 		Seq: 2, Source: "m1", Hops: 1, ID: raised[0].ID, State: rules.StateFiring, Severity: "critical", Starts: start.Add(2 * time.Second),
 		Summary: `m1 is at 31.20 °C in A"1`, Labels: map[string]string{"line": "2"}, Reason: rules.ReasonCondition,
+		Life: &rules.Life{
+			Number: 1, Event: rules.EventRaised, Feed: "f", Revision: raised[0].Life.Revision, Key: key, Status: rules.StatusFiring, Active: true, Label: "crit",
+			Counts: rules.Counts{Samples: 1, Raises: 1},
+		},
 	}, raised[0])
+	assert.Regexp(t, "^[0-9a-f]{16}$", raised[0].Life.Revision)
 	assert.Regexp(t, `^al_[0-9a-hjkmnp-tv-z]{26}$`, raised[0].ID)
 	assert.True(t, h.st.Firing())
 
@@ -64,6 +70,10 @@ func TestAlertLife(t *testing.T) {
 		Kind: rules.Alert, Interaction: "hot", Rule: "a", Twin: "m1", At: start.Add(6 * time.Second), Data: []byte(`{"t":2}`),
 		Seq: 6, Source: "m1", Hops: 1, ID: raised[0].ID, State: rules.StateResolved, Severity: "critical", Starts: start.Add(2 * time.Second), Ends: start.Add(6 * time.Second),
 		Summary: `m1 is at 31.20 °C in A"1`, Labels: map[string]string{"line": "2"}, Reason: rules.ReasonCondition,
+		Life: &rules.Life{
+			Number: 2, Event: rules.EventCleared, Feed: "f", Revision: raised[0].Life.Revision, Key: key, Status: rules.StatusClosed, Label: "crit",
+			Counts: rules.Counts{Samples: 5, Raises: 1},
+		},
 	}, resolved[0])
 	assert.Empty(t, h.next(`{"t":2}`))
 	again := h.next(`{"t":99}`)
@@ -242,13 +252,13 @@ func TestSnapshot(t *testing.T) {
 	p := compiled(t, tooHot)
 	h := newHistory(p, 3)
 	assert.True(t, h.st.Empty())
-	assert.Equal(t, `{"version":1,"bound":3,"newest":{},"firing":{}}`, string(h.st.Append(nil)))
+	assert.Equal(t, `{"version":2,"bound":3,"feeds":{}}`, string(h.st.Append(nil)))
 	raised := h.next(`{"t":35}`)
 	assert.False(t, h.st.Empty())
 	text := string(h.st.Append([]byte("x"))[1:])
 	hash := regexp.MustCompile(`"rule":"[0-9a-f]{16}"`).FindString(text)
-	assert.Equal(t, `{"version":1,"bound":3,"newest":{"f":"2026-11-22T10:00:01Z"},"firing":{"a":{`+hash+`,"id":"`+raised[0].ID+
-		`","starts":"2026-11-22T10:00:01Z","summary":"m1 is at 35 °C in "}}}`, text)
+	assert.Equal(t, `{"version":2,"bound":3,"feeds":{"f":[1795341601000000000,1]},"episodes":{"a":{`+hash+`,"id":"`+raised[0].ID+
+		`","n":1,"active":true,"told":true,"starts":1795341601000000000,"toldAt":1795341601000000000,"seen":0,"raises":1,"summary":"m1 is at 35 °C in ","data":{"t":35}}}}`, text)
 
 	st, err := p.LoadState([]byte(text), nil)
 	require.NoError(t, err)
@@ -256,7 +266,7 @@ func TestSnapshot(t *testing.T) {
 
 	for _, tt := range []struct{ text, want string }{
 		{``, `state of hot: EOF`},
-		{strings.Replace(text, `"version":1`, `"version":2`, 1), `state of hot: version 2; want 1`},
+		{strings.Replace(text, `"version":2`, `"version":3`, 1), `state of hot: version 3; want 2`},
 		{strings.Replace(text, `"bound"`, `"bind"`, 1), `state of hot: json: unknown field "bind"`},
 		{strings.Replace(text, `"f"`, `"g"`, 1), `state of hot: no rule reads feed "g"`},
 		{strings.Replace(text, `"a":{`, `"c":{`, 1), `state of hot: alert "c" is of another rule`},
@@ -265,6 +275,23 @@ func TestSnapshot(t *testing.T) {
 		_, err := p.LoadState([]byte(tt.text), nil)
 		assert.EqualError(t, err, tt.want)
 	}
+}
+
+func TestSnapshotOfVersion1(t *testing.T) {
+	p := compiled(t, tooHot)
+	h := newHistory(p, 3)
+	raised := h.next(`{"t":35}`)
+	old := `{"version":1,"bound":3,"newest":{"f":"2026-11-22T10:00:01Z"},"firing":{"a":{"rule":"` + raised[0].Life.Revision + `","id":"` + raised[0].ID +
+		`","starts":"2026-11-22T10:00:01Z","summary":"hot"}}}`
+	st, err := p.LoadState([]byte(old), nil)
+	require.NoError(t, err)
+	h.st = st
+	assert.Empty(t, h.next(`{"t":36}`))
+	resolved := h.next(`{"t":1}`)
+	require.Len(t, resolved, 1)
+	assert.Equal(t, raised[0].ID, resolved[0].ID)
+	assert.Equal(t, "hot", resolved[0].Summary)
+	assert.False(t, resolved[0].Life.Silent)
 }
 
 func TestFunnelAdd(t *testing.T) {
@@ -280,8 +307,10 @@ func TestFunnelAdd(t *testing.T) {
 }
 
 // The recording's own README says how many edges and late samples it has.
-func TestMachineTemperature(t *testing.T) {
-	file, err := os.Open("../../shared/data/nab/machine_temperature_system_failure.csv")
+// recording are the samples of a file of NAB, of the feed machine.
+func recording(t *testing.T, name string) []rules.Sample {
+	t.Helper()
+	file, err := os.Open("../../shared/data/nab/" + name)
 	if errors.Is(err, fs.ErrNotExist) {
 		t.Skip("the recording is not there")
 	}
@@ -289,7 +318,17 @@ func TestMachineTemperature(t *testing.T) {
 	defer func() { require.NoError(t, file.Close()) }()
 	rows, err := csv.NewReader(file).ReadAll()
 	require.NoError(t, err)
+	var samples []rules.Sample
+	for i, row := range rows[1:] {
+		at, err := time.Parse(time.DateTime, row[0])
+		require.NoError(t, err)
+		samples = append(samples, rules.Sample{Twin: "machine", Feed: "machine", At: at, Data: []byte(`{"value":` + row[1] + `}`), Seq: uint64(i + 1)})
+	}
+	return samples
+}
 
+func TestMachineTemperature(t *testing.T) {
+	samples := recording(t, "machine_temperature_system_failure.csv")
 	p := compiled(t, `{"id":"nab","sources":[{"id":"1","modelDid":"m","feeds":[{"id":"machine"}]}],"rules":[
 {"alert":{"id":"hot","severity":"major","sourceId":"1","sourceFeedId":"machine","conditions":[{"jsonLogic":{">":[{"var":"value"},100]}}]}},
 {"transformation":{"id":"status","sourceId":"1","sourceFeedId":"machine","outputFeedId":"o","outputFieldId":"hot","outputTrueValue":true,
@@ -297,10 +336,7 @@ func TestMachineTemperature(t *testing.T) {
 	c := p.NewCounters()
 	st := p.NewState(1, c)
 	states := map[string]int{}
-	for i, row := range rows[1:] {
-		at, err := time.Parse(time.DateTime, row[0])
-		require.NoError(t, err)
-		s := rules.Sample{Twin: "machine", Feed: "machine", At: at, Data: []byte(`{"value":` + row[1] + `}`), Seq: uint64(i + 1)}
+	for _, s := range samples {
 		for _, o := range p.Eval(&s, st, nil) {
 			states[o.State]++
 		}

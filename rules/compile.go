@@ -28,6 +28,7 @@ func Compile(in Interaction) (*Program, error) {
 	}
 	c.sources()
 	c.rules()
+	c.inhibitions()
 	c.outputFeeds()
 	c.errs = append(c.errs, in.wrong)
 	if err := strictjson.Join(c.errs...); err != nil {

@@ -32,10 +32,14 @@ func (c *compiler) rule(spec *RuleSpec) *rule {
 	c.named(spec)
 	source, feed := c.readFrom(spec)
 	r.source = source
-	pl := c.planOf(r)
+	r.shared = c.planOf(r)
+	r.plan, r.feedSlot = r.shared, r.shared.slot
+	c.stateful(spec, r)
+	pl := r.plan
 	r.at = len(pl.rules)
 	pl.rules = append(pl.rules, r)
 	c.conditions(spec, r, feed, pl)
+	c.finish(spec, r, feed)
 	r.hash = spec.hash()
 	c.p.rules = append(c.p.rules, r)
 	return r
@@ -54,7 +58,14 @@ func (spec *RuleSpec) hash() string {
 	for _, condition := range spec.Conditions {
 		asked.Conditions = append(asked.Conditions, Condition{Logic: condition.Logic})
 	}
-	return fingerprint(asked.appendJSON(nil))
+	text := asked.appendJSON(nil)
+	for _, name := range statefulNames {
+		if m := spec.raw.Member(name); !m.IsZero() && statefulFields[name].means {
+			text = appendRaw(append(append(append(text[:len(text)-2], `,"`...), name...), `":`...), m)
+			text = append(text, "}}"...)
+		}
+	}
+	return fingerprint(text)
 }
 
 func (c *compiler) named(spec *RuleSpec) {
@@ -130,7 +141,7 @@ func (c *compiler) unknown(at strictjson.Place, what, written string, known []st
 }
 
 func (c *compiler) conditions(spec *RuleSpec, r *rule, feed *SourceFeed, pl *plan) {
-	if len(spec.Conditions) == 0 {
+	if len(spec.Conditions) == 0 && !spec.asksOtherwise() {
 		c.missing(spec.raw, "conditions")
 		if list := spec.raw.Member("conditions"); list.Kind() == strictjson.Array {
 			c.errorf(list.At, "an empty list; want at least one condition")
@@ -148,14 +159,24 @@ func (c *compiler) conditions(spec *RuleSpec, r *rule, feed *SourceFeed, pl *pla
 			continue
 		}
 		r.conditions = append(r.conditions, expr)
-		c.inputs(expr, feed)
+		c.inputs(expr, spec, r, feed)
 		c.included(spec, condition, r, feed, pl)
 	}
 }
 
+// asksOtherwise says whether a rule asks something without conditions.
+func (spec *RuleSpec) asksOtherwise() bool {
+	return spec.Absent != nil || spec.Unchanged != nil || spec.Geofence != nil || spec.Sequence != nil || len(spec.Levels) > 0
+}
+
 // inputs checks that the feed's fieldIds cover what the expression reads.
-func (c *compiler) inputs(expr *logic.Expr, feed *SourceFeed) {
+func (c *compiler) inputs(expr *logic.Expr, spec *RuleSpec, r *rule, feed *SourceFeed) {
 	for _, v := range expr.Vars() {
+		if r.stateful.makes(v.Parts[0]) {
+			c.made(spec, r.stateful, v)
+			continue
+		}
+		r.stateful.need(v.Parts[0])
 		if !feed.covers(v.Parts...) {
 			c.undeclared(v.Place, v.Path, feed)
 		}
@@ -168,6 +189,8 @@ func (c *compiler) included(spec *RuleSpec, condition *Condition, r *rule, feed 
 		switch {
 		case spec.Transformation != nil && name == spec.Transformation.FieldID:
 			c.errorf(place, "%q is also the outputFieldId; want another name for one of them", name)
+		case r.stateful.makes(name):
+			r.included = append(r.included, newField(name, pl))
 		case !feed.covers(name):
 			c.undeclared(place, name, feed)
 		case !r.includes(name):

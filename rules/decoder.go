@@ -162,10 +162,13 @@ func (d *decoder) transformation(r strictjson.Raw) RuleSpec {
 func (d *decoder) alert(r strictjson.Raw) RuleSpec {
 	a := new(AlertSpec)
 	spec := d.common(r, fields{
-		"severity": (*severity)(&a.Severity),
-		"summary":  (*named)(&a.Summary),
-		"labels":   &a.Labels,
+		"severity":    (*severity)(&a.Severity),
+		"summary":     (*named)(&a.Summary),
+		"description": (*named)(&a.Description),
+		"runbook":     (*named)(&a.Runbook),
+		"labels":      &a.Labels,
 	})
+	a.Label = r.Member("severity").Str()
 	spec.Alert = a
 	return spec
 }
@@ -181,7 +184,11 @@ func (d *decoder) common(r strictjson.Raw, own fields) RuleSpec {
 		"conditions":   &conditions,
 	}
 	maps.Copy(known, own)
+	for _, name := range statefulNames {
+		known[name] = new(strictjson.Raw)
+	}
 	d.object(r, known)
+	d.stateful(r, &spec.Stateful)
 	for _, c := range d.array(conditions) {
 		spec.Conditions = append(spec.Conditions, d.condition(c))
 	}
@@ -231,6 +238,11 @@ var severities = map[string]severity{
 	"minor": "minor", "medium": "minor", "normal": "minor",
 	"warning": "warning", "low": "warning", "warn": "warning",
 	"info": "info", "indeterminate": "info", "notice": "info", "none": "info",
+}
+
+// severityRank orders the canonical words; 0 for none.
+func severityRank(word string) int {
+	return 1 + slices.Index([]string{"info", "warning", "minor", "major", "critical"}, word)
 }
 
 // DecodeStrict reads the word in either case: ThingsBoard and Oracle shout.

@@ -50,6 +50,7 @@ type RuleSpec struct {
 	SourceID     string
 	SourceFeedID string
 	Conditions   []Condition // all of them are required
+	Stateful
 
 	// Exactly one is set.
 	Transformation *Transformation
@@ -75,9 +76,12 @@ type Transformation struct {
 // AlertSpec is the rule kind that fires when its conditions become true and
 // resolves when they become false.
 type AlertSpec struct {
-	Severity string // critical, major, minor, warning or info
-	Summary  string // text with {{field}}; "" for the default
-	Labels   map[string]string
+	Severity    string // critical, major, minor, warning or info
+	Label       string // the author's word for it
+	Summary     string // text with {{field}}; "" for the default
+	Description string // text with {{field}}
+	Runbook     string // where it says what to do, a URL
+	Labels      map[string]string
 }
 
 // The defaults of a source.

@@ -246,9 +246,9 @@ var broken = []struct{ name, doc, want string }{
 			`x:7:28: /rules/0/transformation: field "sourceFeedId" is missing`,
 	},
 	{
-		"a later issue's field",
-		with(8, `"sourceId":"1","sourceFeedId":"f","for":"15m",`),
-		`x:8:35: /rules/0/transformation/for: unknown field "for"; want one of conditions, id, outputFalseValue, outputFeedId, outputFieldId, outputTrueValue, sourceFeedId, sourceId`,
+		"a misspelt stateful field",
+		with(8, `"sourceId":"1","sourceFeedId":"f","absents":{"for":"15m"},`),
+		`x:8:35: /rules/0/transformation/absents: unknown field "absents"; did you mean "absent"?`,
 	},
 	{
 		"no conditions",

@@ -26,9 +26,24 @@ func (p *Program) Eval(s *Sample, st *State, out []Outcome) []Outcome {
 	if live == 0 {
 		return out
 	}
-	t := turn{live: live, late: st.see(pl.slot, s.At)}
+	before, at := len(out), nanos(s.At)
+	if st.wake != noTime && st.wake < at {
+		mo := momentOf(v, s, st)
+		if out = p.expire(at, true, &mo, out); len(out) > before {
+			v = p.viewOf(pl, s, st) // it may have been read over
+		}
+	}
+	t := turn{live: live, at: at}
+	t.newest, t.late = st.see(pl.slot, at)
 	for _, step := range pl.steps {
 		out = step.judge(v, s, st, t, out)
+	}
+	if len(p.stateful) > 0 {
+		if p.inhibits {
+			mo := momentOf(v, s, st)
+			out = p.inhibit(&mo, before, out)
+		}
+		st.rest()
 	}
 	return out
 }

@@ -97,7 +97,7 @@ type firingBits struct {
 // or alerts have ended by other ways than a sample.
 func (m *manyAlerts) firingOf(v *view, st *State) []uint64 {
 	if st.firing == nil {
-		st.firing = make([]firingBits, len(st.newest))
+		st.firing = make([]firingBits, len(st.feeds))
 	}
 	f := &st.firing[v.plan.slot]
 	if f.view == v.many {
@@ -120,10 +120,11 @@ func (r *alertRun) judge(v *view, s *Sample, st *State, t turn, out []Outcome) [
 	for len(edges) > 0 && edges[0] < r.end {
 		a := v.program.alerts[edges[0]]
 		edges = edges[1:]
+		mo := momentOf(v, s, st)
 		if st.fires(a) {
-			out = a.resolve(v, s, st, out)
+			out = a.clear(&mo, out)
 		} else {
-			out = a.raise(v, s, st, out)
+			out = a.raise(&mo, noTime, out)
 		}
 	}
 	v.many.edges = edges

@@ -3,6 +3,7 @@ package rules
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -21,6 +22,9 @@ func (o *Outcome) AppendJSON(b []byte) []byte {
 		b = appendText(append(b, `,"id":`...), o.ID)
 		b = appendText(append(b, `,"state":`...), o.State)
 		b = appendText(append(b, `,"severity":`...), o.Severity)
+		b = o.Life.append(b)
+	} else if o.Topic != "" {
+		b = appendText(append(b, `,"topic":`...), o.Topic)
 	} else if o.Feed != "" {
 		b = appendText(append(b, `,"feed":`...), o.Feed)
 	}
@@ -50,6 +54,134 @@ func (o *Outcome) appendEpisode(b []byte) []byte {
 	return appendText(append(b, `,"reason":`...), o.Reason)
 }
 
+// append appends what is not in an alert's first form.
+func (l *Life) append(b []byte) []byte {
+	if l == nil {
+		return b
+	}
+	b = strconv.AppendUint(append(b, `,"seq":`...), uint64(l.Number), 10)
+	b = appendText(append(b, `,"event":`...), l.Event)
+	b = appendText(append(b, `,"status":`...), l.Status)
+	b = append(b, `,"condition":"normal"`...)
+	if l.Active {
+		b = append(b[:len(b)-len(`normal"`)], `active"`...)
+	}
+	b = appendText(append(b, `,"feed":`...), l.Feed)
+	b = appendText(append(b, `,"key":`...), l.Key)
+	b = appendText(append(b, `,"fingerprint":`...), l.Fingerprint())
+	b = appendText(append(b, `,"severityLabel":`...), l.Label)
+	if l.Previous != "" {
+		b = appendText(append(b, `,"previousSeverity":`...), l.Previous)
+	}
+	if !l.Pending.IsZero() {
+		b = appendTime(append(b, `,"pendingSince":`...), l.Pending)
+	}
+	b = l.Ack.append(append(b, `,"ack":`...))
+	b = strconv.AppendBool(append(b, `,"latched":`...), l.Latched)
+	b = strconv.AppendBool(append(b, `,"flapping":`...), l.Flapping)
+	if l.Suppression != nil {
+		b = l.Suppression.append(append(b, `,"suppression":`...))
+	}
+	b = l.Counts.append(append(b, `,"counts":`...))
+	if l.Silent {
+		b = append(b, `,"notify":false`...)
+	}
+	for _, text := range [...]struct{ name, value string }{
+		{`,"by":`, l.By}, {`,"comment":`, l.Comment}, {`,"description":`, l.Description}, {`,"runbook":`, l.Runbook},
+	} {
+		if text.value != "" {
+			b = appendText(append(b, text.name...), text.value)
+		}
+	}
+	return appendText(append(b, `,"revision":`...), l.Revision)
+}
+
+func (a *Ack) append(b []byte) []byte {
+	b = strconv.AppendBool(append(b, `{"required":`...), a.Required)
+	if a.At.IsZero() {
+		return append(b, `,"state":"unacknowledged"}`...)
+	}
+	b = append(b, `,"state":"acknowledged"`...)
+	b = appendText(append(b, `,"by":`...), a.By)
+	b = appendTime(append(b, `,"at":`...), a.At)
+	if a.Comment != "" {
+		b = appendText(append(b, `,"comment":`...), a.Comment)
+	}
+	return append(b, '}')
+}
+
+func (s *Suppression) append(b []byte) []byte {
+	b = appendText(append(b, `{"by":`...), s.By)
+	if !s.Until.IsZero() {
+		b = appendTime(append(b, `,"until":`...), s.Until)
+	}
+	if s.Person != "" {
+		b = appendText(append(b, `,"person":`...), s.Person)
+	}
+	if s.Comment != "" {
+		b = appendText(append(b, `,"comment":`...), s.Comment)
+	}
+	if len(s.Rules) > 0 {
+		b = appendNames(append(b, `,"rules":`...), s.Rules)
+	}
+	return append(b, '}')
+}
+
+func (c *Counts) append(b []byte) []byte {
+	b = strconv.AppendUint(append(b, `{"samples":`...), c.Samples, 10)
+	b = strconv.AppendUint(append(b, `,"raises":`...), c.Raises, 10)
+	b = strconv.AppendUint(append(b, `,"repeats":`...), c.Repeats, 10)
+	b = strconv.AppendUint(append(b, `,"suppressed":`...), c.Suppressed, 10)
+	return append(b, '}')
+}
+
+// Fingerprint is short for the key: 16 hexadecimal digits of its SHA-256.
+func (l *Life) Fingerprint() string {
+	sum := sha256.Sum256([]byte(l.Key))
+	return hex.EncodeToString(sum[:8])
+}
+
+// lifeJSON is how a Life is read.
+type lifeJSON struct {
+	Number    uint32    `json:"seq"`
+	Event     string    `json:"event"`
+	Status    string    `json:"status"`
+	Condition string    `json:"condition"`
+	Feed      string    `json:"feed"`
+	Key       string    `json:"key"`
+	Label     string    `json:"severityLabel"`
+	Previous  string    `json:"previousSeverity"`
+	Pending   time.Time `json:"pendingSince"`
+	Ack       struct {
+		Required bool      `json:"required"`
+		By       string    `json:"by"`
+		At       time.Time `json:"at"`
+		Comment  string    `json:"comment"`
+	} `json:"ack"`
+	Latched     bool         `json:"latched"`
+	Flapping    bool         `json:"flapping"`
+	Suppression *Suppression `json:"suppression"`
+	Counts      Counts       `json:"counts"`
+	Notify      *bool        `json:"notify"`
+	By          string       `json:"by"`
+	Comment     string       `json:"comment"`
+	Description string       `json:"description"`
+	Runbook     string       `json:"runbook"`
+	Revision    string       `json:"revision"`
+}
+
+func (w *lifeJSON) life() *Life {
+	if w.Number == 0 {
+		return nil
+	}
+	return &Life{
+		Number: w.Number, Event: w.Event, Status: w.Status, Active: w.Condition == "active", Feed: w.Feed, Key: w.Key,
+		Label: w.Label, Previous: w.Previous, Pending: w.Pending, Ack: Ack(w.Ack), Latched: w.Latched, Flapping: w.Flapping,
+		Suppression: w.Suppression, Counts: w.Counts, Silent: w.Notify != nil && !*w.Notify,
+		By: w.By, Comment: w.Comment, Description: w.Description, Runbook: w.Runbook, Revision: w.Revision,
+	}
+}
+
 // appendTime quotes t in RFC 3339, in UTC, with as many digits as it needs.
 func appendTime(b []byte, t time.Time) []byte {
 	return append(t.UTC().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
@@ -65,15 +197,16 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 		ID          string            `json:"id"`
 		State       string            `json:"state"`
 		Severity    string            `json:"severity"`
-		Feed        string            `json:"feed"`
 		At          time.Time         `json:"occurredAt"`
 		Starts      time.Time         `json:"startsAt"`
 		Ends        time.Time         `json:"endsAt"`
 		Summary     string            `json:"summary"`
 		Labels      map[string]string `json:"labels"`
 		Reason      string            `json:"reason"`
+		Topic       string            `json:"topic"`
 		Data        json.RawMessage   `json:"data"`
-		Cause       struct {
+		lifeJSON
+		Cause struct {
 			Seq uint64 `json:"seq"`
 		} `json:"cause"`
 	}
@@ -89,9 +222,15 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 	if len(w.Labels) == 0 {
 		w.Labels = nil
 	}
+	life, feed := w.life(), w.Feed
+	if w.Kind == Alert {
+		feed = ""
+	} else {
+		life = nil
+	}
 	return Outcome{
-		Kind: w.Kind, Interaction: w.Interaction, Rule: w.Rule, Twin: w.Twin, Feed: w.Feed, At: w.At, Data: w.Data, Seq: w.Cause.Seq,
-		ID: w.ID, State: w.State, Severity: w.Severity, Starts: w.Starts, Ends: w.Ends, Summary: w.Summary, Labels: w.Labels, Reason: w.Reason,
+		Kind: w.Kind, Interaction: w.Interaction, Rule: w.Rule, Twin: w.Twin, Feed: feed, At: w.At, Data: w.Data, Seq: w.Cause.Seq,
+		ID: w.ID, State: w.State, Severity: w.Severity, Starts: w.Starts, Ends: w.Ends, Summary: w.Summary, Labels: w.Labels, Reason: w.Reason, Life: life, Topic: w.Topic,
 	}, nil
 }
 

@@ -104,8 +104,12 @@ func (c *compiler) transformation(spec *RuleSpec, r *rule) {
 	if o.whenTrue == nil && o.whenFalse == nil {
 		c.warnf(spec.raw.At, "neither outputTrueValue nor outputFalseValue; this rule has no output")
 	}
-	g := c.groupOf(r, t.FeedID)
 	c.clashes(spec, o)
+	if r.stateful != nil {
+		c.statefulOutput(spec, o)
+		return
+	}
+	g := c.groupOf(r, t.FeedID)
 	g.outputs = append(g.outputs, o)
 	g.mixed = g.mixed || g.outputs[0].source != r.source
 }

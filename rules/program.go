@@ -20,6 +20,9 @@ type Program struct {
 	plans      map[string]*plan
 	alerts     []*alertRule // their places in State.episodes
 	alertNamed map[string]*alertRule
+	stateful   []*stateful
+	timed      bool // something can fall due without a sample
+	inhibits   bool // an alert inhibits another
 }
 
 // rule is what every kind of rule has.
@@ -32,6 +35,11 @@ type rule struct {
 	feed       string
 	conditions []*logic.Expr
 	included   []field // in first-seen order
+
+	shared   *plan     // of its feed
+	plan     *plan     // what it is judged by: the shared one, or its own
+	feedSlot int       // in State.feeds
+	stateful *stateful // nil: it remembers nothing but whether its alert fires
 }
 
 func (r *rule) includes(name string) bool {
@@ -59,8 +67,10 @@ type step interface {
 
 // turn is what is known of a sample before the first rule is judged.
 type turn struct {
-	live SourceSet // the sources that take the sample
-	late bool
+	live   SourceSet // the sources that take the sample
+	late   bool      // not newer than the newest
+	at     int64
+	newest int64 // before it; noTime: none
 }
 
 // intake is a feed of a source.
@@ -88,6 +98,14 @@ func (p *Program) Feeds() []Feed { return p.outputs }
 
 // Takes says whether a sample of the feed can decide anything.
 func (p *Program) Takes(feed string) bool { return p.in.Enabled && p.plans[feed] != nil }
+
+// Timed says whether something can fall due without a sample.
+func (p *Program) Timed() bool { return p.timed }
+
+// WantsFacts says whether a rule reads properties of a twin or of its model.
+func (p *Program) WantsFacts() bool {
+	return slices.ContainsFunc(p.stateful, func(r *stateful) bool { return len(r.enrich) > 0 })
+}
 
 // Rules are the names of the rules, in the order of the document. A rule's name
 // is its id; a transformation without one is called

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -11,87 +12,40 @@ type SourceSet uint64
 // Has says whether source i is in the set.
 func (s SourceSet) Has(i int) bool { return s>>i&1 == 1 }
 
-// Funnel counts what became of the samples that reached a rule. Each one is
-// either judged (Unknown, Errors, True or False) or, by a rule that keeps a
-// state, dropped as late; a rule without a state judges late ones too.
-type Funnel struct {
-	Received uint64 `json:"received"`
-	Late     uint64 `json:"late"`    // not newer than the newest sample of their feed
-	Unknown  uint64 `json:"unknown"` // an input was missing, null or not finite
-	Errors   uint64 `json:"errors"`  // an expression failed: a division by zero, a throw
-	True     uint64 `json:"true"`
-	False    uint64 `json:"false"`
-	Raised   uint64 `json:"raised"`
-	Resolved uint64 `json:"resolved"`
-}
-
-// Counters are the funnels of a program's rules. One worker owns them.
-type Counters struct {
-	rules   []Funnel     // in the order of Program.Rules
-	tallies []*manyTally // by plan.slot, where there are many alerts
-	readers []*Reader    // by plan.slot, for samples that come without one
-}
-
-// NewCounters are counters at zero.
-func (p *Program) NewCounters() *Counters {
-	return &Counters{rules: make([]Funnel, len(p.rules)), tallies: make([]*manyTally, len(p.feeds)), readers: make([]*Reader, len(p.feeds))}
-}
-
-// Funnels are the counts of each rule, in the order of Program.Rules.
-func (c *Counters) Funnels() []Funnel {
-	for _, t := range c.tallies {
-		t.settle(c)
-	}
-	return slices.Clone(c.rules)
-}
-
-// reader is the program's own reader of a feed.
-func (c *Counters) reader(p *Program, pl *plan, feed string) *Reader {
-	r := c.readers[pl.slot]
-	if r == nil {
-		r = NewReader(feed, p)
-		c.readers[pl.slot] = r
-	}
-	return r
-}
-
-// Add adds what another worker has counted of the same rule.
-func (f *Funnel) Add(g Funnel) {
-	f.Received += g.Received
-	f.Late += g.Late
-	f.Unknown += g.Unknown
-	f.Errors += g.Errors
-	f.True += g.True
-	f.False += g.False
-	f.Raised += g.Raised
-	f.Resolved += g.Resolved
-}
-
 // State is what a program remembers of one twin between samples.
 type State struct {
 	program  *Program
 	bound    SourceSet
-	newest   []time.Time     // by Program.feeds; zero: none seen
-	episodes map[int]episode // by place in Program.alerts: those that are firing
+	wake     int64            // when the first timer falls due; noTime: none
+	found    int64            // when the twin was found; noTime: unknown
+	feeds    []feedState      // by Program.feeds
+	memories []*memory        // by slot: of the stateful rules that remember something
+	episodes map[int]*episode // by place in Program.alerts: those that are not closed
+	facts    *Facts
 	counters *Counters
 	firing   []firingBits // by plan.slot, where there are many alerts
 }
 
-// episode is one life of an alert.
-type episode struct {
-	id      string
-	starts  time.Time
-	summary string
+// feedState is what is known of a twin's feed.
+type feedState struct {
+	newest int64 // noTime: no sample yet
+	seen   uint32
+}
+
+// Facts are what rules read of a twin beside its samples.
+type Facts struct {
+	Twin  []Property // the twin's own properties
+	Model []Property // those of its model
 }
 
 func (st *State) fires(a *alertRule) bool {
-	_, ok := st.episodes[a.slot]
-	return ok
+	e := st.episodes[a.slot]
+	return e != nil && e.active
 }
 
-func (st *State) begin(a *alertRule, e episode) {
+func (st *State) begin(a *alertRule, e *episode) {
 	if st.episodes == nil {
-		st.episodes = map[int]episode{}
+		st.episodes = map[int]*episode{}
 	}
 	st.episodes[a.slot] = e
 }
@@ -104,39 +58,62 @@ func (p *Program) NewState(bound SourceSet, c *Counters) *State {
 	if c == nil {
 		c = p.NewCounters()
 	}
-	return &State{
-		program:  p,
-		bound:    bound,
-		newest:   make([]time.Time, len(p.feeds)),
-		counters: c,
+	st := &State{
+		program: p, bound: bound, wake: noTime, found: noTime,
+		feeds: make([]feedState, len(p.feeds)), counters: c,
+	}
+	for i := range st.feeds {
+		st.feeds[i].newest = noTime
+	}
+	return st
+}
+
+// Found tells when the twin was found: rules that expect a first sample count
+// from then.
+func (st *State) Found(at time.Time) {
+	if st.found == noTime {
+		st.found = nanos(at)
+		st.rest()
 	}
 }
+
+// Inform gives the state what its rules read of the twin beside samples.
+func (st *State) Inform(f *Facts) { st.facts = f }
 
 // Bound are the sources that the twin matches.
 func (st *State) Bound() SourceSet { return st.bound }
 
 // Empty says that nothing is remembered but what the twin matches.
 func (st *State) Empty() bool {
-	for _, at := range st.newest {
-		if !at.IsZero() {
+	for _, f := range st.feeds {
+		if f.newest != noTime {
 			return false
 		}
 	}
-	return !st.Firing()
+	return st.found == noTime && len(st.memories) == 0 && len(st.episodes) == 0
 }
 
 // Firing says whether an alert of the twin is firing.
-func (st *State) Firing() bool { return len(st.episodes) > 0 }
-
-// see takes note of a sample's time and says whether it is late: not newer
-// than the newest of its feed.
-func (st *State) see(slot int, at time.Time) (late bool) {
-	newest := &st.newest[slot]
-	if !newest.IsZero() && !at.After(*newest) {
-		return true
+func (st *State) Firing() bool {
+	for _, e := range st.episodes {
+		if e.active {
+			return true
+		}
 	}
-	*newest = at
 	return false
+}
+
+// see takes note of a sample's time and gives the newest time before it. It is
+// late when it is not newer.
+func (st *State) see(slot int, at int64) (newest int64, late bool) {
+	f := &st.feeds[slot]
+	newest = f.newest
+	if newest != noTime && at <= newest {
+		return newest, true
+	}
+	f.newest = at
+	f.seen++
+	return newest, false
 }
 
 // Bind changes the sources that the twin matches. An alert whose source it no
@@ -148,10 +125,24 @@ func (p *Program) Bind(bound SourceSet, now time.Time, twin string, st *State, o
 			out = a.end(p, now, twin, st, ReasonTwinRemoved, out)
 		}
 	}
+	for _, r := range p.stateful {
+		if !bound.Has(r.source) {
+			st.drop(r)
+		}
+	}
+	st.rest()
 	return out
 }
 
-// Close ends every alert that is firing, for a reason: ReasonTwinRemoved,
+// drop forgets what a rule remembers.
+func (st *State) drop(r *stateful) {
+	if m := st.memory(r); m != nil {
+		m.forget()
+		st.keep(r, m)
+	}
+}
+
+// Close ends every alert that is there, for a reason: ReasonTwinRemoved,
 // ReasonRuleDeleted or ReasonRuleChanged. Seq, Index and Hops of the outcomes
 // are the caller's.
 func (p *Program) Close(now time.Time, twin string, st *State, reason string, out []Outcome) []Outcome {
@@ -167,14 +158,19 @@ func (p *Program) Close(now time.Time, twin string, st *State, reason string, ou
 // Seq, Index and Hops of the outcomes are the caller's.
 func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, now time.Time, twin string, out []Outcome) (*State, []Outcome) {
 	next := p.NewState(bound, c)
+	next.found, next.facts = st.found, st.facts
 	for feed, pl := range p.plans {
 		if was := old.plans[feed]; was != nil {
-			next.newest[pl.slot] = st.newest[was.slot]
+			next.feeds[pl.slot] = st.feeds[was.slot]
 		}
 	}
 	for _, a := range old.alerts {
 		b := p.alertNamed[a.name]
-		if reason := p.parting(a, b, bound); reason != "" {
+		reason := ReasonRuleDeleted
+		if b != nil {
+			reason = p.parting(a.rule, b.rule, bound)
+		}
+		if reason != "" {
 			out = a.end(old, now, twin, st, reason, out)
 			continue
 		}
@@ -182,14 +178,72 @@ func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, n
 			next.begin(b, e)
 		}
 	}
+	for _, r := range old.stateful {
+		i := slices.IndexFunc(p.stateful, func(s *stateful) bool { return s.name == r.name })
+		if m := st.memory(r); m != nil && i >= 0 && p.parting(r.rule, p.stateful[i].rule, bound) == "" {
+			next.keep(p.stateful[i], m)
+		}
+	}
+	next.rest()
 	return next, out
 }
 
-// parting is why b, which may be nil, does not go on where a was; "" when it does.
-func (p *Program) parting(a, b *alertRule, bound SourceSet) string {
+// Fresh are the rules of p that begin anew when p replaces old, nil for none: by
+// name, those with a past that the samples of the last Longest time can give them.
+func (p *Program) Fresh(old *Program) []string {
+	var fresh []string
+	for _, r := range p.stateful {
+		known := old != nil && slices.ContainsFunc(old.rules, func(o *rule) bool { return o.name == r.name && o.hash == r.hash })
+		if !known && r.lookBack() > 0 {
+			fresh = append(fresh, r.name)
+		}
+	}
+	return fresh
+}
+
+// LookBack is how far back the samples reach that the named rules need to be
+// what they would be had they always been there.
+func (p *Program) LookBack(names []string) (d time.Duration) {
+	for _, r := range p.stateful {
+		if slices.Contains(names, r.name) {
+			d = max(d, r.lookBack())
+		}
+	}
+	return d
+}
+
+// Prime takes over from past, a state of the same program that has judged the
+// retained samples, what the named rules remember, and appends the alerts that
+// are firing there. Seq, Index and Hops of the outcomes are the caller's.
+func (p *Program) Prime(names []string, past, st *State, twin string, out []Outcome) []Outcome {
+	for _, r := range p.stateful {
+		if !slices.Contains(names, r.name) {
+			continue
+		}
+		if m := past.memory(r); m != nil {
+			st.keep(r, m)
+		}
+		a := r.alert
+		if a == nil {
+			continue
+		}
+		e := past.episodes[a.slot]
+		if e == nil || st.episodes[a.slot] != nil {
+			continue
+		}
+		e.number = 1
+		st.begin(a, e)
+		o := a.outcome(p, twin, timeOf(e.starts), e, EventRaised, ReasonCondition)
+		o.Data = slices.Clone(e.data)
+		out = append(out, o)
+	}
+	st.rest()
+	return out
+}
+
+// parting is why b does not go on where a was; "" when it does.
+func (p *Program) parting(a, b *rule, bound SourceSet) string {
 	switch {
-	case b == nil:
-		return ReasonRuleDeleted
 	case b.hash != a.hash || !p.in.Enabled:
 		return ReasonRuleChanged
 	case !bound.Has(b.source):
@@ -197,3 +251,6 @@ func (p *Program) parting(a, b *alertRule, bound SourceSet) string {
 	}
 	return ""
 }
+
+// open are the places of the episodes, in order.
+func (st *State) open() []int { return slices.Sorted(maps.Keys(st.episodes)) }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
@@ -71,6 +72,11 @@ func (r *RuleSpec) appendJSON(b []byte) []byte {
 		b = append(appendNames(append(b, `,"fieldsIncludedInOutput":`...), c.Included), '}')
 	}
 	b = append(b, ']')
+	for _, name := range statefulNames {
+		if m := r.raw.Member(name); !m.IsZero() {
+			b = appendRaw(append(append(append(b, `,"`...), name...), `":`...), m)
+		}
+	}
 	if r.Alert != nil {
 		b = r.Alert.appendJSON(b)
 	} else {
@@ -87,9 +93,15 @@ func (t *Transformation) appendJSON(b []byte) []byte {
 }
 
 func (a *AlertSpec) appendJSON(b []byte) []byte {
-	b = appendText(append(b, `,"severity":`...), a.Severity)
+	b = appendText(append(b, `,"severity":`...), cmp.Or(a.Label, a.Severity))
 	if a.Summary != "" {
 		b = appendText(append(b, `,"summary":`...), a.Summary)
+	}
+	if a.Description != "" {
+		b = appendText(append(b, `,"description":`...), a.Description)
+	}
+	if a.Runbook != "" {
+		b = appendText(append(b, `,"runbook":`...), a.Runbook)
 	}
 	return appendLabels(append(b, `,"labels":`...), a.Labels)
 }

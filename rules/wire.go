@@ -20,8 +20,11 @@ func (s *Sample) AppendLine(b []byte) []byte {
 }
 
 // Event is the transition that an alert's outcome tells of, by the name that
-// subjects use: raised or cleared. Other kinds have none.
+// subjects use: one of the Event names. Other kinds have none.
 func (o *Outcome) Event() string {
+	if o.Life != nil {
+		return o.Life.Event
+	}
 	switch o.State {
 	case StateFiring:
 		return "raised"

@@ -129,6 +129,9 @@ func FromModel(model *Twin, id, label string) Twin {
 	return t
 }
 
+// Model is the id of the twin that a twin was made from; "" when it says none.
+func Model(t *Twin) string { return uri(t, rules.PropModel) }
+
 // Maker is the interaction that made an output twin, or "" for any other twin.
 func Maker(t *Twin) string {
 	if !t.Has(rules.PropCreatedFrom, rules.Literal{Kind: rules.URI, Value: rules.CreatedByInteraction}) {

@@ -48,6 +48,8 @@ type config struct {
 	MaxSampleBytes int           `json:"maxSampleBytes"`
 	DrainTimeout   time.Duration `json:"drainTimeout"`
 	SnapshotEvery  time.Duration `json:"snapshotEvery"`
+	Clock          string        `json:"clock"`
+	MaxSkew        time.Duration `json:"maxSkew"`
 	Log            struct {
 		Level  string `json:"level"`
 		Format string `json:"format"`
@@ -79,6 +81,8 @@ func defaultConfig() config {
 	c.MaxSampleBytes = engine.DefaultMaxSampleBytes
 	c.DrainTimeout = 30 * time.Second
 	c.SnapshotEvery = 30 * time.Second
+	c.Clock = string(engine.WallClock)
+	c.MaxSkew = engine.DefaultMaxSkew
 	c.Log.Level = "info"
 	return c
 }
@@ -113,6 +117,10 @@ func (c *config) checkSettings(raw strictjson.Raw) error {
 	_, levelErr := logLevel(c.Log.Level)
 	note(levelErr, "log", "level")
 	note(oneOf(c.Log.Format, "", "json", "text"), "log", "format")
+	note(oneOf(c.Clock, "", string(engine.WallClock), string(engine.SamplesClock), string(engine.NoClock)), "clock")
+	if c.MaxSkew <= 0 {
+		note(fmt.Errorf("got %s; want more than 0", c.MaxSkew), "maxSkew")
+	}
 	note(oneOf(c.Twins.Unknown, "", string(engine.DeadLetter), string(engine.Create)), "twins", "unknown")
 	if c.Twins.Unknown == string(engine.Create) && c.Twins.CreateFrom == "" {
 		note(errors.New(`"create" without createFrom; want the id of the model`), "twins", "unknown")

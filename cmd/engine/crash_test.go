@@ -87,7 +87,7 @@ func TestKilledEngineLosesAndDoublesNothing(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	begin := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	begin := time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)
 	var samples []string
 	for i := range sampleCount {
 		samples = append(samples, fmt.Sprintf(`{"twin":"machine_%d","feed":"currentTemp","occurredAt":%q,"data":{"temperature":%.1f}}`,

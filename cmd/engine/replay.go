@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,6 +102,11 @@ func replay(ctx context.Context, f replayFlags, stdout, stderr io.Writer) (err e
 		out = file
 	}
 	r := &replayer{replay: engine.NewReplay(programs, described), out: bufio.NewWriterSize(out, 64<<10), stderr: stderr, meter: meter}
+	if r.replay.Timed() {
+		if next, err = r.merged(ctx, next); err != nil {
+			return exit{exitNo, err}
+		}
+	}
 	if err := r.run(ctx, next); err != nil {
 		return exit{exitNo, err}
 	}
@@ -192,6 +198,37 @@ type replayer struct {
 	first   time.Time
 	last    time.Time
 	took    time.Duration
+}
+
+// merged reads all samples and brings those of many twins into the order of
+// time: what falls due for one twin does so between the samples of the others.
+func (r *replayer) merged(ctx context.Context, next func() (rules.Sample, error)) (func() (rules.Sample, error), error) {
+	var samples []rules.Sample
+	for {
+		s, err := next()
+		switch {
+		case errors.Is(err, io.EOF):
+			engine.Merge(samples)
+			i := 0
+			return func() (rules.Sample, error) {
+				if i == len(samples) {
+					return rules.Sample{}, io.EOF
+				}
+				i++
+				return samples[i-1], nil
+			}, nil
+		case errors.As(err, new(*strictjson.Error)):
+			r.unreadable(&s, err)
+		case err != nil:
+			return nil, err
+		default:
+			s.Data = bytes.Clone(s.Data)
+			samples = append(samples, s)
+		}
+		if len(samples)%10_000 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (r *replayer) run(ctx context.Context, next func() (rules.Sample, error)) error {

@@ -1,0 +1,309 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin.internal/alerts"
+	"tocsin.internal/engine"
+	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules"
+)
+
+// What a client may ask for and send.
+const (
+	defaultLimit = 1_000
+	maxLimit     = 100_000
+	maxBody      = 64 << 10
+	// patience is how long a client waits for an engine that catches up, or for
+	// the answer to an action.
+	patience = 15 * time.Second
+)
+
+// desk is the part of the API that is about alerts.
+type desk struct{ engine *engine.Engine }
+
+func serveAlerts(mux *http.ServeMux, e *engine.Engine) {
+	d := desk{e}
+	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /api/v1/alerts":              d.list,
+		"GET /api/v1/alerts/{id}":         d.show,
+		"GET /api/v1/alerts/{id}/history": d.history,
+		"POST /api/v1/alerts/{id}/{do}":   d.act,
+		"GET /api/v1/silences":            d.silences,
+		"POST /api/v1/silences":           d.silence,
+		"DELETE /api/v1/silences/{id}":    d.unsilence,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), patience)
+			defer cancel()
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			if err := serve(w, r.WithContext(ctx)); err != nil {
+				refuse(w, err)
+			}
+		})
+	}
+}
+
+// badRequest is the error of what a client has sent.
+type badRequest struct{ error }
+
+func (e badRequest) Unwrap() error { return e.error }
+
+func wrong(format string, args ...any) error { return badRequest{fmt.Errorf(format, args...)} }
+
+// refuse answers with what is wrong.
+func refuse(w http.ResponseWriter, err error) {
+	body := map[string]any{"error": err.Error()}
+	if conflict, ok := errors.AsType[*engine.ConflictError](err); ok {
+		if conflict.By != "" {
+			body["by"] = conflict.By
+		}
+		if !conflict.At.IsZero() {
+			body["at"] = conflict.At.UTC()
+		}
+		answer(w, http.StatusConflict, body)
+		return
+	}
+	_, bad := errors.AsType[badRequest](err)
+	_, long := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case long:
+		answer(w, http.StatusRequestEntityTooLarge, body)
+	case bad, errors.Is(err, engine.ErrAction):
+		answer(w, http.StatusBadRequest, body)
+	case errors.Is(err, engine.ErrNoAlert), errors.Is(err, engine.ErrNoSilence):
+		answer(w, http.StatusNotFound, body)
+	case errors.Is(err, engine.ErrUnanswered):
+		answer(w, http.StatusAccepted, map[string]any{"pending": err.Error()})
+	default:
+		w.Header().Set("Retry-After", "2")
+		answer(w, http.StatusServiceUnavailable, body)
+	}
+}
+
+// write answers with JSON as it is.
+func write(w http.ResponseWriter, body []byte) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(append(body, '\n')) //nolint:errcheck // the client is gone
+	return nil
+}
+
+// question is a query for alerts.
+type question struct {
+	filter alerts.Matchers
+	limit  int
+	closed bool
+}
+
+// shorthands are the parameters that stand for a matcher.
+var shorthands = []string{"severity", "rule", "twin", "status", "interaction"}
+
+func readQuestion(query url.Values) (question, error) {
+	q := question{limit: defaultLimit}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		for _, value := range query[name] {
+			if err := q.read(name, value); err != nil {
+				return q, wrong("%s: %w", name, err)
+			}
+		}
+	}
+	return q, nil
+}
+
+func (q *question) read(name, value string) (err error) {
+	switch {
+	case name == "filter":
+		return q.add(value)
+	case slices.Contains(shorthands, name):
+		return q.add(name + "=" + strconv.Quote(value))
+	case name == "closed":
+		if q.closed, err = strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("got %q; want true or false", value)
+		}
+	case name == "limit":
+		if q.limit, err = strconv.Atoi(value); err != nil || q.limit < 1 || q.limit > maxLimit {
+			return fmt.Errorf("got %q; want 1 to %d", value, maxLimit)
+		}
+	default:
+		return fmt.Errorf("no such parameter%s", strictjson.DidYouMean(name, append([]string{"filter", "limit", "closed"}, shorthands...)))
+	}
+	return nil
+}
+
+func (q *question) add(text string) error {
+	m, err := alerts.ParseMatcher(text)
+	q.filter = append(q.filter, m)
+	return err
+}
+
+// list gives the open alerts, or the closed ones, that match.
+func (d desk) list(w http.ResponseWriter, r *http.Request) error {
+	q, err := readQuestion(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	found := d.engine.Alerts
+	if q.closed {
+		found = func(filter alerts.Matchers) (records []alerts.Record) {
+			records, err = d.engine.ClosedAlerts(r.Context(), filter)
+			return records
+		}
+	}
+	records := found(q.filter)
+	if err != nil {
+		return err
+	}
+	b := fmt.Appendf(nil, `{"total":%d,"alerts":[`, len(records))
+	for i := range records[:min(len(records), q.limit)] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = records[i].AppendJSON(b)
+	}
+	return write(w, append(b, "]}"...))
+}
+
+func (d desk) show(w http.ResponseWriter, r *http.Request) error {
+	record, err := d.engine.Alert(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return write(w, record.AppendJSON(nil))
+}
+
+func (d desk) history(w http.ResponseWriter, r *http.Request) error {
+	events, err := d.engine.AlertHistory(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	b := []byte(`{"events":[`)
+	for i := range events {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = events[i].AppendJSON(b)
+	}
+	return write(w, append(b, "]}"...))
+}
+
+// document reads the body, which may be empty.
+func document(r *http.Request) (strictjson.Raw, error) {
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return strictjson.Raw{}, badRequest{err}
+	}
+	if len(strings.TrimSpace(string(text))) == 0 {
+		text = []byte("{}")
+	}
+	raw, err := strictjson.Parse("body", text)
+	if err != nil {
+		return raw, badRequest{err}
+	}
+	return raw, nil
+}
+
+// act does what a person asks.
+func (d desk) act(w http.ResponseWriter, r *http.Request) error {
+	raw, err := document(r)
+	if err != nil {
+		return err
+	}
+	a, err := readAction(raw, time.Now())
+	if err != nil {
+		return badRequest{err}
+	}
+	a.Do, a.ID = r.PathValue("do"), r.PathValue("id")
+	record, err := d.engine.Act(r.Context(), a)
+	if err != nil {
+		return err
+	}
+	return write(w, record.AppendJSON(nil))
+}
+
+func readAction(raw strictjson.Raw, now time.Time) (rules.Action, error) {
+	var doc struct {
+		By      string         `json:"by"`
+		Comment string         `json:"comment"`
+		Until   strictjson.Raw `json:"until"`
+		For     time.Duration  `json:"for"`
+	}
+	if err := raw.Decode(&doc); err != nil {
+		return rules.Action{}, err
+	}
+	a := rules.Action{By: doc.By, Comment: doc.Comment}
+	switch {
+	case !doc.Until.IsZero() && doc.For != 0:
+		return a, doc.Until.At.Errorf("both until and for; want one of them")
+	case !doc.Until.IsZero():
+		t, err := time.Parse(time.RFC3339, doc.Until.Str())
+		if err != nil {
+			return a, doc.Until.At.Errorf(`got %s; want a time such as "2026-11-22T10:00:00Z"`, doc.Until.Shown())
+		}
+		a.Until = t
+	case doc.For != 0:
+		a.Until = now.Add(doc.For).UTC()
+	}
+	return a, nil
+}
+
+// silences gives all of them, each with whether it is pending, active or expired.
+func (d desk) silences(w http.ResponseWriter, _ *http.Request) error {
+	now := time.Now()
+	b := []byte(`{"silences":[`)
+	for i, s := range d.engine.Silences() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendSilence(b, &s, now)
+	}
+	return write(w, append(b, "]}"...))
+}
+
+func appendSilence(b []byte, s *alerts.Silence, now time.Time) []byte {
+	status := "active"
+	switch {
+	case s.Expired(now):
+		status = "expired"
+	case now.Before(s.StartsAt):
+		status = "pending"
+	}
+	b = s.AppendJSON(b)
+	return append(append(append(b[:len(b)-1], `,"status":"`...), status...), `"}`...)
+}
+
+func (d desk) silence(w http.ResponseWriter, r *http.Request) error {
+	raw, err := document(r)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	s, err := alerts.DecodeSilence(raw, now)
+	if err != nil {
+		return badRequest{err}
+	}
+	if s.Expired(now) {
+		return wrong("endsAt is %s, which is over; want a time to come", s.EndsAt.UTC().Format(time.RFC3339))
+	}
+	if s, err = d.engine.PutSilence(r.Context(), s); err != nil {
+		return err
+	}
+	return write(w, appendSilence(nil, &s, now))
+}
+
+func (d desk) unsilence(w http.ResponseWriter, r *http.Request) error {
+	s, err := d.engine.ExpireSilence(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return write(w, appendSilence(nil, &s, time.Now()))
+}

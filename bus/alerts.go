@@ -1,0 +1,291 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"tocsin.internal/rules"
+)
+
+// What the stream NOTIFY keeps: a sink has so long to fetch a notification.
+const (
+	notifyMaxBytes = 256 << 20
+	notifyMaxAge   = 7 * 24 * time.Hour
+)
+
+// AlertEvent is an alert's outcome in OUT or in the history.
+type AlertEvent struct {
+	Seq     uint64 // in OUT; from History, in the history
+	Stored  time.Time
+	Outcome rules.Outcome
+	Data    []byte // the outcome's JSON
+	Err     error  // the message is no outcome
+}
+
+// AlertReader gives the alerts of OUT in their order. One goroutine may use it.
+type AlertReader struct{ *intake[AlertEvent] }
+
+// ReadAlerts begins after sequence after. From now on OUT keeps what has not
+// been projected: see Projected.
+//
+// When OUT has never come so far, because it was made anew, it begins at the start.
+func (b *Bus) ReadAlerts(ctx context.Context, after uint64) (*AlertReader, error) {
+	info, err := b.out.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", outStream, err)
+	}
+	if after > info.State.LastSeq {
+		after = 0
+	}
+	b.projected.Store(after)
+	b.projecting.Store(true)
+	in, err := newIntake(ctx, b.out, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{kindSubjects[rules.Alert]}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+	}, readAlert)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", outStream, err)
+	}
+	return &AlertReader{in}, nil
+}
+
+func readAlert(m jetstream.Msg) AlertEvent {
+	e := AlertEvent{Data: m.Data()}
+	if meta, err := m.Metadata(); err == nil {
+		e.Seq, e.Stored = meta.Sequence.Stream, meta.Timestamp
+	}
+	e.Outcome, e.Err = readOutcome(m)
+	return e
+}
+
+// Projected says that nobody needs the alerts of OUT up to seq any more to know
+// which are open and who has to be told.
+func (b *Bus) Projected(seq uint64) { b.projected.Store(seq) }
+
+// unprojected is the first sequence of OUT that has an alert which is not projected.
+func (b *Bus) unprojected(ctx context.Context) (uint64, error) {
+	if !b.projecting.Load() {
+		return math.MaxUint64, nil
+	}
+	first, err := b.firstFrom(ctx, b.projected.Load()+1, kindSubjects[rules.Alert])
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", outStream, err)
+	}
+	return first, nil
+}
+
+// AlertsWait says whether OUT has alerts after seq.
+func (b *Bus) AlertsWait(ctx context.Context, seq uint64) (bool, error) {
+	first, err := b.firstFrom(ctx, seq+1, kindSubjects[rules.Alert])
+	if err != nil {
+		return false, fmt.Errorf("stream %s: %w", outStream, err)
+	}
+	return first != math.MaxUint64, nil
+}
+
+// AlertChange is what becomes of the record under a fingerprint.
+type AlertChange struct {
+	Fingerprint string
+	Record      []byte // nil: the alert is closed, the record goes
+}
+
+// alertWindow is how many changes are on their way to the server at a time.
+const alertWindow = 2000
+
+// ChangeAlerts changes the open alerts and returns nil when the server has it all.
+func (b *Bus) ChangeAlerts(ctx context.Context, changes []AlertChange) error {
+	futures := make([]jetstream.PubAckFuture, 0, min(len(changes), alertWindow))
+	for i := range changes {
+		m := nats.NewMsg("$KV." + b.alerts.Bucket() + "." + key(changes[i].Fingerprint))
+		m.Data = changes[i].Record
+		if m.Data == nil {
+			m.Header.Set("KV-Operation", "PURGE")
+			m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+			m.Header.Set(jetstream.MsgTTLHeader, "60s")
+		}
+		f, err := b.js.PublishMsgAsync(m, jetstream.WithStallWait(publishTimeout))
+		if err == nil {
+			futures = append(futures, f)
+		}
+		if err == nil && (len(futures) == alertWindow || i == len(changes)-1) {
+			err = await(ctx, futures)
+			futures = futures[:0]
+		}
+		if err != nil {
+			return fmt.Errorf("bucket %s: %w", b.alerts.Bucket(), away(err))
+		}
+	}
+	return nil
+}
+
+// Alerts gives the record of every open alert. The error, if there is one, comes last.
+func (b *Bus) Alerts(ctx context.Context) iter.Seq2[[]byte, error] { return all(ctx, b.alerts) }
+
+// HistoryQuery says which events of the history are asked for. The zero query
+// asks for all of them.
+type HistoryQuery struct {
+	Interaction, Rule string // both or none
+	Twin              string // "" = of all
+	ID                string // of the episode; "" = any
+	Newest            uint64 // look only at so many of the newest messages; 0 = at all
+}
+
+// filter is the subject of the query; none when it asks for all, which is much
+// cheaper for the server than a subject that fits all.
+func (q HistoryQuery) filter(partitions int) []string {
+	if q.Rule == "" && q.Twin == "" {
+		return nil
+	}
+	p, rule, twin := "*", "*", "*"
+	if q.Rule != "" {
+		rule = Token(q.Interaction + ":" + q.Rule)
+	}
+	if q.Twin != "" {
+		twin = Token(q.Twin)
+		p = strconv.Itoa(partition(twin, partitions))
+	}
+	return []string{strings.Join([]string{"alert", p, "*", rule, twin, "*"}, ".")}
+}
+
+// historyFetch is how many events are asked for at a time.
+const historyFetch = 20_000
+
+// History gives events of alerts, the oldest first. The error, if there is one,
+// comes last. The newest events may be missing for a moment.
+func (b *Bus) History(ctx context.Context, q HistoryQuery) iter.Seq2[AlertEvent, error] {
+	return func(yield func(AlertEvent, error) bool) {
+		fail := func(err error) { yield(AlertEvent{}, fmt.Errorf("stream %s: %w", historyStream, err)) }
+		info, err := b.history.Info(ctx)
+		if err != nil {
+			fail(err)
+			return
+		}
+		from := max(info.State.FirstSeq, 1)
+		if last := info.State.LastSeq; q.Newest > 0 && last > q.Newest {
+			from = max(from, last-q.Newest+1)
+		}
+		c, err := b.history.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			FilterSubjects: q.filter(b.config.Partitions), DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq: from, InactiveThreshold: soonGone,
+		})
+		if err != nil {
+			fail(err)
+			return
+		}
+		var needle []byte
+		if q.ID != "" {
+			needle = []byte(`"id":"` + q.ID + `"`)
+		}
+		for {
+			batch, err := c.FetchNoWait(historyFetch)
+			if err != nil {
+				fail(err)
+				return
+			}
+			n := 0
+			for m := range batch.Messages() {
+				if n++; !bytes.Contains(m.Data(), needle) {
+					continue
+				}
+				if !yield(readAlert(m), nil) {
+					return
+				}
+			}
+			if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
+				fail(err)
+				return
+			}
+			if n < historyFetch {
+				return
+			}
+		}
+	}
+}
+
+// PutNotification keeps a notification for the sinks that wait for its topic.
+// One that is put again within the duplicate window is kept once.
+func (b *Bus) PutNotification(ctx context.Context, o *rules.Outcome) error {
+	m := nats.NewMsg(topicSubject(o.Topic))
+	m.Data = o.AppendJSON(nil)
+	m.Header.Set(headerKind, string(o.Kind))
+	m.Header.Set(headerCause, string(appendCause(nil, Mark{Seq: o.Seq, Index: o.Index, Count: 1}, o.Hops)))
+	m.Header.Set(headerID, o.ID)
+	m.Header.Set(headerMsgID, o.EventID())
+	if _, err := b.js.PublishMsg(ctx, m); err != nil {
+		return fmt.Errorf("stream %s: %w", notifyStream, away(err))
+	}
+	return nil
+}
+
+func topicSubject(topic string) string { return "routed." + Token(topic) }
+
+// SaveRouter keeps the state of the routing in place of the one before.
+func (b *Bus) SaveRouter(ctx context.Context, state []byte) error {
+	if err := savePieces(ctx, b.router, "router", state); err != nil {
+		return fmt.Errorf("bucket %s: %w", b.router.Bucket(), away(err))
+	}
+	return nil
+}
+
+// LoadRouter gives the state of the routing, or nil when there is none.
+func (b *Bus) LoadRouter(ctx context.Context) ([]byte, error) {
+	state, err := loadPieces(ctx, b.router, "router")
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", b.router.Bucket(), err)
+	}
+	return state, nil
+}
+
+// PutSilence keeps a silence under its id, which is a token of letters, digits,
+// - and _, for as long as it is of use to somebody.
+func (b *Bus) PutSilence(ctx context.Context, id string, doc []byte, keep time.Duration) error {
+	m := nats.NewMsg("$KV." + b.silences.Bucket() + "." + key(id))
+	m.Data = doc
+	m.Header.Set(jetstream.MsgTTLHeader, strconv.Itoa(max(int(keep/time.Second), 1))+"s")
+	if _, err := b.js.PublishMsg(ctx, m); err != nil {
+		return fmt.Errorf("bucket %s: %w", b.silences.Bucket(), away(err))
+	}
+	return nil
+}
+
+// DeleteSilence forgets a silence.
+func (b *Bus) DeleteSilence(ctx context.Context, id string) error {
+	return remove(ctx, b.silences, id)
+}
+
+// WatchSilences calls change for each silence that there is, ready once after
+// them, and change for each that changes after that, until ctx ends. A nil
+// document says that the silence is gone.
+func (b *Bus) WatchSilences(ctx context.Context, change func(id string, doc []byte), ready func()) error {
+	w, err := b.silences.WatchAll(ctx)
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", b.silences.Bucket(), err)
+	}
+	defer w.Stop() //nolint:errcheck // it ends with the context at the latest
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok:
+				return nil
+			case e == nil:
+				ready()
+			case e.Operation() == jetstream.KeyValuePut:
+				change(e.Key(), e.Value())
+			default:
+				change(e.Key(), nil)
+			}
+		}
+	}
+}

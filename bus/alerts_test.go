@@ -1,0 +1,206 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/rules"
+)
+
+// alert is an event of the episode al_<twin>.
+func alert(twin string, number uint32, event string) *rules.Outcome {
+	o := rules.Outcome{
+		Kind: rules.Alert, Interaction: "hot", Rule: "too.hot", Twin: twin, Source: twin, At: noon, Starts: noon, Severity: "major",
+		ID: "al_" + twin, State: rules.StateFiring, Reason: rules.ReasonCondition, Data: []byte("{}"),
+		Life: &rules.Life{Number: number, Event: event, Status: rules.StatusFiring, Active: true, Key: "hot|too.hot|" + twin},
+	}
+	if event == rules.EventCleared {
+		o.State, o.Ends, o.Life.Status, o.Life.Active = rules.StateResolved, noon, rules.StatusClosed, false
+	}
+	return &o
+}
+
+// writeAlerts writes outcomes, each the only one of its sample.
+func writeAlerts(t *testing.T, b *Bus, outcomes ...*rules.Outcome) {
+	t.Helper()
+	tail, err := b.Tail(t.Context())
+	require.NoError(t, err)
+	w, err := b.NewWriter(t.Context(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	for i, o := range outcomes {
+		o.Seq = tail.Seq + uint64(i) + 1
+		require.NoError(t, w.Write(t.Context(), o, Mark{Seq: o.Seq, Count: 1}))
+	}
+	require.NoError(t, w.Flush(t.Context()))
+}
+
+func nextAlerts(t *testing.T, r *AlertReader, n int) (all []AlertEvent) {
+	t.Helper()
+	for len(all) < n {
+		got, err := r.Next(t.Context(), 10*time.Second, nil)
+		require.NoError(t, err)
+		require.NotEmpty(t, got, "want %d alerts, have %d", n, len(all))
+		all = append(all, got...)
+	}
+	return all
+}
+
+func TestAlertsComeInOrderFromWhereTheProjectionIs(t *testing.T) {
+	b := open(t, Config{ReplayWindow: time.Nanosecond})
+	writeAlerts(t, b, alert("a", 1, rules.EventRaised), alert("b", 1, rules.EventRaised))
+	writeOutcomes(t, b, 5)
+	writeAlerts(t, b, alert("a", 2, rules.EventCleared))
+	r, err := b.ReadAlerts(t.Context(), 0)
+	require.NoError(t, err)
+	defer r.Close()
+	got := nextAlerts(t, r, 3)
+	require.NoError(t, got[2].Err)
+	assert.Equal(t, rules.EventCleared, got[2].Outcome.Life.Event)
+	assert.Equal(t, "al_a", got[2].Outcome.ID)
+	assert.Equal(t, uint64(8), got[2].Seq)
+
+	messages := func() uint64 {
+		require.NoError(t, b.MakeRoom(t.Context(), 0))
+		info, err := b.out.Info(t.Context())
+		require.NoError(t, err)
+		return info.State.Msgs
+	}
+	assert.Equal(t, uint64(8), messages(), "nothing is projected")
+	b.Projected(1)
+	assert.Equal(t, uint64(7), messages())
+	b.Projected(2)
+	assert.Equal(t, uint64(1), messages(), "outputs hold nothing up; the last one is the checkpoint")
+	waits, err := b.AlertsWait(t.Context(), 7)
+	require.NoError(t, err)
+	assert.True(t, waits)
+	waits, err = b.AlertsWait(t.Context(), 8)
+	require.NoError(t, err)
+	assert.False(t, waits)
+}
+
+func history(t *testing.T, b *Bus, q HistoryQuery) (got []string) {
+	t.Helper()
+	for e, err := range b.History(t.Context(), q) {
+		require.NoError(t, err)
+		require.NoError(t, e.Err)
+		got = append(got, e.Outcome.Twin+" "+e.Outcome.Life.Event)
+	}
+	return got
+}
+
+func TestHistoryOutlivesOut(t *testing.T) {
+	b := open(t, Config{ReplayWindow: time.Nanosecond})
+	writeAlerts(t, b, alert("a", 1, rules.EventRaised), alert("b", 1, rules.EventRaised), alert("a", 2, rules.EventCleared), alert("c", 1, rules.EventRaised))
+	require.Eventually(t, func() bool { return len(history(t, b, HistoryQuery{})) == 4 }, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, b.MakeRoom(t.Context(), 0))
+	for _, tt := range []struct {
+		query HistoryQuery
+		want  []string
+	}{
+		{HistoryQuery{}, []string{"a raised", "b raised", "a cleared", "c raised"}},
+		{HistoryQuery{Twin: "a"}, []string{"a raised", "a cleared"}},
+		{HistoryQuery{Interaction: "hot", Rule: "too.hot", Twin: "b"}, []string{"b raised"}},
+		{HistoryQuery{Interaction: "hot", Rule: "too"}, nil},
+		{HistoryQuery{ID: "al_a"}, []string{"a raised", "a cleared"}},
+		{HistoryQuery{ID: "al_"}, nil},
+		{HistoryQuery{Newest: 2}, []string{"a cleared", "c raised"}},
+		{HistoryQuery{Newest: 9}, []string{"a raised", "b raised", "a cleared", "c raised"}},
+	} {
+		assert.Equal(t, tt.want, history(t, b, tt.query), "%+v", tt.query)
+	}
+}
+
+func TestOpenAlertsAreKept(t *testing.T) {
+	b := open(t, Config{})
+	var changes []AlertChange
+	for i := range alertWindow + 3 {
+		changes = append(changes, AlertChange{fmt.Sprintf("%016x", i), []byte(`{}`)})
+	}
+	changes = append(changes, AlertChange{changes[0].Fingerprint, nil}, AlertChange{changes[1].Fingerprint, nil}, AlertChange{changes[1].Fingerprint, []byte(`{"again":1}`)})
+	require.NoError(t, b.ChangeAlerts(t.Context(), changes))
+	require.NoError(t, b.ChangeAlerts(t.Context(), nil))
+	open, again := 0, 0
+	for doc, err := range b.Alerts(t.Context()) {
+		require.NoError(t, err)
+		if open++; string(doc) == `{"again":1}` {
+			again++
+		}
+	}
+	assert.Equal(t, alertWindow+2, open)
+	assert.Equal(t, 1, again)
+}
+
+func TestNotificationsWaitForTheirSinksOnce(t *testing.T) {
+	b := open(t, Config{})
+	mail, err := b.Subscribe(t.Context(), Subscription{Name: "mail", Topic: "brno.critical"})
+	require.NoError(t, err)
+	other, err := b.Subscribe(t.Context(), Subscription{Name: "mail", Topic: "brno"})
+	require.NoError(t, err)
+	singly, err := b.Subscribe(t.Context(), Subscription{Name: "mail"})
+	require.NoError(t, err)
+	o := rules.Outcome{Kind: rules.Notification, Topic: "brno.critical", At: noon, Data: []byte(`{"firing":2}`), Seq: 7, ID: "nt_1"}
+	for range 2 {
+		require.NoError(t, b.PutNotification(t.Context(), &o))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var got []rules.Outcome
+	require.NoError(t, mail.Run(ctx, time.Second, func(_ context.Context, d Delivery) Answer {
+		assert.NoError(t, d.Err)
+		got = append(got, d.Outcome)
+		cancel()
+		return Answer{Done: true}
+	}))
+	require.Len(t, got, 1)
+	assert.Equal(t, "brno.critical", got[0].Topic)
+	assert.Equal(t, o.EventID(), got[0].EventID())
+	assert.Equal(t, `{"firing":2}`, string(got[0].Data))
+	for _, d := range []*Deliveries{mail, other, singly} {
+		n, err := d.Waiting(t.Context())
+		require.NoError(t, err)
+		assert.Zero(t, n, d.subscription)
+	}
+	tail, err := b.Tail(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, tail, "OUT has one writer only")
+}
+
+func TestRouterState(t *testing.T) {
+	b := open(t, Config{})
+	state, err := b.LoadRouter(t.Context())
+	require.NoError(t, err)
+	assert.Nil(t, state)
+	for _, n := range []int{3, 2 * pieceBytes, 1} {
+		want := make([]byte, n)
+		want[n-1] = byte(n)
+		require.NoError(t, b.SaveRouter(t.Context(), want))
+		state, err = b.LoadRouter(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, want, state)
+	}
+}
+
+func TestSilencesAreWatched(t *testing.T) {
+	b := open(t, Config{})
+	require.NoError(t, b.PutSilence(t.Context(), "si_1", []byte(`1`), time.Hour))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events := make(chan string, 9)
+	done := make(chan error, 1)
+	go func() {
+		done <- b.WatchSilences(ctx, func(id string, doc []byte) { events <- id + " " + string(doc) }, func() { events <- "ready" })
+	}()
+	assert.Equal(t, "si_1 1", <-events)
+	assert.Equal(t, "ready", <-events)
+	require.NoError(t, b.PutSilence(t.Context(), "si_2", []byte(`2`), time.Nanosecond))
+	assert.Equal(t, "si_2 2", <-events)
+	require.NoError(t, b.DeleteSilence(t.Context(), "si_1"))
+	assert.Equal(t, "si_1 ", <-events, "it is gone")
+	cancel()
+	require.NoError(t, <-done)
+}

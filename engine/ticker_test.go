@@ -1,0 +1,42 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/bus"
+)
+
+// ticks reads the first n ticks of the stream.
+func (w *works) ticks(n int) (all []bus.Message) {
+	w.t.Helper()
+	r, err := w.bus.Read(w.t.Context(), 1)
+	require.NoError(w.t, err)
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	for len(all) < n {
+		got, err := r.Next(ctx, time.Second, nil)
+		require.NoError(w.t, err)
+		for _, m := range got {
+			if m.Kind == bus.Tick {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+func TestTheWallTicks(t *testing.T) {
+	w := start(t, t.TempDir(), nil)
+	for _, m := range w.ticks(8) {
+		assert.True(t, m.Wall)
+		assert.Zero(t, m.At.Nanosecond())
+		assert.WithinDuration(t, m.Stored, m.At, 2*time.Second)
+	}
+	w.drain()
+}

@@ -1,0 +1,85 @@
+package rules
+
+import (
+	"slices"
+
+	"tocsin.internal/rules/schedule"
+	"tocsin.internal/rules/series"
+)
+
+// Funnel counts what became of the samples that reached a rule. Each one is
+// either judged (Unknown, Errors, True or False), taken in by a window or held
+// back because nothing has changed (Skipped), or, by a rule that keeps a state,
+// dropped as late; a rule without a state judges late ones too. A window that
+// closes is judged as well.
+type Funnel struct {
+	Received uint64 `json:"received"`
+	Late     uint64 `json:"late"`    // not newer than the newest sample of their feed, less allowedLateness
+	Skipped  uint64 `json:"skipped"` // taken in by a window, not changed, or outside the schedule
+	Unknown  uint64 `json:"unknown"` // an input was missing, null or not finite
+	Errors   uint64 `json:"errors"`  // an expression failed: a division by zero, a throw
+	True     uint64 `json:"true"`
+	False    uint64 `json:"false"`
+	Raised   uint64 `json:"raised"`
+	Resolved uint64 `json:"resolved"`
+	Quiet    uint64 `json:"quiet"` // outcomes that were throttled or suppressed
+}
+
+// Counters are the funnels of a program's rules. One worker owns them.
+type Counters struct {
+	rules   []Funnel          // in the order of Program.Rules
+	tallies []*manyTally      // by plan.slot, where there are many alerts
+	readers []*Reader         // by plan.slot, for samples that come without one
+	private []*view           // by stateful.slot, of rules with a document of their own
+	gates   []schedule.Cursor // by stateful.slot
+	resumed int64             // since when the clock runs without a break; noTime: always has
+
+	scratch series.Scratch // of windows
+	told    []telling      // by a window
+	tell    series.Emit
+	memory  memory // scratch: of a rule that has remembered nothing so far
+	values  []float64
+	doc     []byte
+}
+
+// NewCounters are counters at zero.
+func (p *Program) NewCounters() *Counters {
+	c := &Counters{
+		rules: make([]Funnel, len(p.rules)), tallies: make([]*manyTally, len(p.feeds)), readers: make([]*Reader, len(p.feeds)),
+		private: make([]*view, len(p.stateful)), resumed: noTime, gates: make([]schedule.Cursor, len(p.stateful)),
+	}
+	c.tell = c.note
+	return c
+}
+
+// Funnels are the counts of each rule, in the order of Program.Rules.
+func (c *Counters) Funnels() []Funnel {
+	for _, t := range c.tallies {
+		t.settle(c)
+	}
+	return slices.Clone(c.rules)
+}
+
+// reader is the program's own reader of a feed.
+func (c *Counters) reader(p *Program, pl *plan, feed string) *Reader {
+	r := c.readers[pl.slot]
+	if r == nil {
+		r = NewReader(feed, p)
+		c.readers[pl.slot] = r
+	}
+	return r
+}
+
+// Add adds what another worker has counted of the same rule.
+func (f *Funnel) Add(g Funnel) {
+	f.Received += g.Received
+	f.Late += g.Late
+	f.Skipped += g.Skipped
+	f.Unknown += g.Unknown
+	f.Errors += g.Errors
+	f.True += g.True
+	f.False += g.False
+	f.Raised += g.Raised
+	f.Resolved += g.Resolved
+	f.Quiet += g.Quiet
+}

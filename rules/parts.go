@@ -1,0 +1,308 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+
+	"tocsin.internal/rules/logic"
+	"tocsin.internal/rules/sequence"
+	"tocsin.internal/rules/series"
+)
+
+// parts is what the fields of one rule remember of one twin, beside how long its
+// conditions have lasted.
+type parts struct {
+	told      told
+	history   history
+	flaps     bool
+	sent      int8 // what an output said last: 1 true, -1 false, 0 nothing
+	known     []known
+	was       []rawJSON // onChange: the values that counted last
+	rates     []series.RateState
+	window    *series.WindowState
+	repeat    series.RepeatState
+	unchanged series.UnchangedState
+	fence     fenceState
+	sequence  *sequence.State
+	base      []byte // window: the fields of the last sample
+	joined    []joined
+}
+
+// part is what the fields remember; it is made when it is asked for.
+func (m *memory) part() *parts {
+	if m.parts == nil {
+		m.parts = &parts{}
+	}
+	return m.parts
+}
+
+// told is when somebody was told, for the throttle: the times that still count.
+type told struct{ times []int64 }
+
+// allow says whether one more may be told, and counts it.
+func (t *told) allow(by *Throttle, at int64) bool {
+	t.times = slices.DeleteFunc(t.times, func(then int64) bool { return at-then >= int64(by.Per) })
+	if len(t.times) >= by.Max {
+		return false
+	}
+	t.times = append(t.times, at)
+	return true
+}
+
+// known is the last value of a field, for samples that lack it.
+type known struct {
+	at    int64
+	value []byte
+}
+
+// complete adds to the base what the sample lacks and an earlier one had.
+func (p *parts) complete(r *stateful, j *judgement, base []byte) []byte {
+	if p.known == nil {
+		p.known = make([]known, len(r.needs))
+	}
+	for i := range r.needs {
+		f := &r.needs[i]
+		k := &p.known[i]
+		if raw := j.v.machine.Raw(j.v.fields + f.at); len(raw) > 0 && raw[0] != 'n' {
+			if !j.old {
+				k.at, k.value = j.at, append(k.value[:0], raw...)
+			}
+			continue
+		}
+		if k.value == nil || r.missing.MaxAge > 0 && j.at-k.at > int64(r.missing.MaxAge) {
+			continue
+		}
+		base[len(base)-1] = ',' // the last of duplicate names counts
+		if len(base) == 2 {
+			base = base[:1]
+		}
+		base = append(append(append(base, f.key...), k.value...), '}')
+	}
+	return base
+}
+
+// onChange is the onChange of a rule.
+type onChange struct {
+	fields   []field
+	deadband float64
+	first    bool
+}
+
+// pass says whether a field has changed since the last sample that passed.
+func (c *onChange) pass(j *judgement) bool {
+	p := j.m.part()
+	isFirst := p.was == nil
+	if isFirst {
+		p.was = make([]rawJSON, len(c.fields))
+	}
+	differs := false
+	for i, f := range c.fields {
+		raw := j.feed.raw(f.at)
+		differs = differs || len(raw) > 0 && !near(raw, p.was[i], c.deadband)
+	}
+	if !differs {
+		return false
+	}
+	for i, f := range c.fields {
+		if raw := j.feed.raw(f.at); len(raw) > 0 {
+			p.was[i] = append(p.was[i][:0], raw...)
+		}
+	}
+	return !isFirst || c.first
+}
+
+// near says whether two values are the same, or numbers not farther apart than
+// the deadband.
+func near(a, b []byte, deadband float64) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	x, errX := strconv.ParseFloat(string(a), 64)
+	y, errY := strconv.ParseFloat(string(b), 64)
+	return errX == nil && errY == nil && math.Abs(x-y) <= deadband
+}
+
+// rawJSON is a value as it was written.
+type rawJSON []byte
+
+// MarshalJSON gives null for none.
+func (r rawJSON) MarshalJSON() ([]byte, error) { return json.RawMessage(r).MarshalJSON() }
+
+// UnmarshalJSON takes null for none.
+func (r *rawJSON) UnmarshalJSON(b []byte) error {
+	if string(b) != "null" {
+		*r = bytes.Clone(b)
+	}
+	return nil
+}
+
+// rate is a variable of a rule.
+type rate struct {
+	name  string // quoted, with its colon
+	field field
+	spec  series.RateSpec
+}
+
+func (r *stateful) appendRates(j *judgement, doc []byte) []byte {
+	if len(r.rates) == 0 {
+		return doc
+	}
+	p := j.m.part()
+	if p.rates == nil {
+		p.rates = make([]series.RateState, len(r.rates))
+	}
+	doc = append(doc, `"$rate":{`...)
+	for i := range r.rates {
+		doc = append(doc, r.rates[i].name...)
+		now, ok := math.NaN(), false
+		if n := j.feed.number(r.rates[i].field); !math.IsNaN(n) && !j.old {
+			now, ok = r.rates[i].spec.Add(&p.rates[i], j.at, n)
+		}
+		if !ok {
+			now = math.NaN()
+		}
+		doc = append(appendNumber(doc, now), ',')
+	}
+	doc[len(doc)-1] = '}'
+	return append(doc, ',')
+}
+
+// repeated is the repeat of a rule.
+type repeated struct{ spec series.RepeatSpec }
+
+// judge is true while the condition has been true often enough. Where the true
+// samples must be in a row, one that is false ends it; unknown changes nothing.
+func (r *repeated) judge(j *judgement, verdict logic.Verdict) logic.Verdict {
+	if verdict == logic.Unknown || verdict == logic.Failed {
+		return verdict
+	}
+	if r.spec.Add(&j.m.part().repeat, j.at, verdict == logic.True) {
+		return logic.True
+	}
+	return logic.False
+}
+
+// unchanged is the unchanged of a rule.
+type unchanged struct {
+	field field
+	spec  series.UnchangedSpec
+}
+
+func (u *unchanged) judge(j *judgement) logic.Verdict {
+	state := &j.m.part().unchanged
+	raw := j.feed.raw(u.field.at)
+	if len(raw) == 0 || raw[0] == 'n' {
+		return logic.Unknown
+	}
+	value := series.Scalar(raw)
+	if n := j.feed.number(u.field); !math.IsNaN(n) {
+		value = series.Number(n)
+	}
+	u.spec.Add(state, j.at, value)
+	if u.spec.Stuck(state, j.at) {
+		return logic.True
+	}
+	return logic.False
+}
+
+// enrichment makes properties of the twin, or of its model, variables.
+type enrichment struct {
+	as         string
+	key        string // quoted, with its colon
+	model      bool
+	properties map[string]string
+	defaults   map[string][]byte
+	names      []string // that the rule reads
+}
+
+// append appends the variable and a comma.
+func (e *enrichment) append(st *State, doc []byte) []byte {
+	var properties []Property
+	if st.facts != nil {
+		properties = st.facts.Twin
+		if e.model {
+			properties = st.facts.Model
+		}
+	}
+	doc = append(append(doc, e.key...), '{')
+	n := 0
+	for _, name := range e.names {
+		value := e.find(properties, name)
+		if value == nil {
+			continue
+		}
+		doc = append(append(appendText(appendComma(doc, n), name), ':'), value...)
+		n++
+	}
+	return append(doc, "},"...)
+}
+
+// find is the value of a property as JSON, its default, or nil.
+func (e *enrichment) find(properties []Property, name string) []byte {
+	key, isKey := e.properties[name]
+	for i := range properties {
+		p := &properties[i]
+		if isKey && p.Key == key || !isKey && lastName(p.Key) == name {
+			return p.Value.json()
+		}
+	}
+	return e.defaults[name]
+}
+
+// lastName is the end of a property's key: what follows the last #, / or :.
+func lastName(key string) string {
+	for i := len(key) - 1; i >= 0; i-- {
+		if key[i] == '#' || key[i] == '/' || key[i] == ':' {
+			return key[i+1:]
+		}
+	}
+	return key
+}
+
+// json is a literal as a JSON value: a number where its type or its text is one.
+func (l *Literal) json() []byte {
+	if l.Kind != LangLiteral && l.Kind != URI {
+		if l.Value == "true" || l.Value == "false" {
+			return []byte(l.Value)
+		}
+		if n, err := strconv.ParseFloat(l.Value, 64); err == nil && !math.IsInf(n, 0) && !math.IsNaN(n) {
+			return strconv.AppendFloat(nil, n, 'g', -1, 64)
+		}
+	}
+	return appendText(nil, l.Value)
+}
+
+// join makes the latest sample of another feed a variable.
+type join struct {
+	as, key   string // the key is quoted, with its colon
+	source    int
+	feed      string
+	property  string // "": of the same twin
+	tolerance int64
+}
+
+// joined is the latest sample of another feed.
+type joined struct {
+	At   int64           `json:"at,omitempty"`
+	Data json.RawMessage `json:"data,omitempty"`
+}
+
+// appendJoins appends the variables, each with a comma; one is missing while
+// there is no sample or when it is too old.
+func (r *stateful) appendJoins(j *judgement, doc []byte) []byte {
+	if len(r.joins) == 0 {
+		return doc
+	}
+	p := j.m.part()
+	for i := range p.joined {
+		latest, n := &p.joined[i], &r.joins[i]
+		if latest.Data == nil || n.tolerance > 0 && j.at-latest.At > n.tolerance {
+			continue
+		}
+		doc = append(append(append(doc, n.key...), latest.Data...), ',')
+	}
+	return doc
+}

@@ -1,0 +1,4 @@
+package series
+
+// MaxTime is the latest time of a sample.
+const MaxTime = maxTime

@@ -1,0 +1,301 @@
+package rules
+
+import (
+	"math"
+	"time"
+
+	"tocsin.internal/rules/logic"
+)
+
+// NoWake is the Wake of a state in which no timer runs.
+const NoWake = math.MaxInt64
+
+// Wake is when the state's first timer falls due, in Unix nanoseconds: Tick has
+// nothing to do for any time up to it. NoWake: no timer runs.
+func (st *State) Wake() int64 {
+	if st.wake == noTime {
+		return NoWake
+	}
+	return st.wake
+}
+
+// Resumed tells the rules that count on samples to come that the clock runs
+// again since now: that nothing came before is not the twins' doing.
+func (c *Counters) Resumed(now time.Time) { c.resumed = nanos(now) }
+
+// Tick says that it is now, and appends what fell due before: in the order of
+// its times, each outcome with the time at which it fell due, so that it does
+// not matter how often ticks come. What depends on samples that may still be on
+// their way is left to them when now is far later (tickSlack). Seq is the
+// tick's place in the stream.
+func (p *Program) Tick(now time.Time, twin string, st *State, seq uint64, out []Outcome) []Outcome {
+	return p.expire(nanos(now), false, &moment{p: p, st: st, twin: twin, seq: seq, hops: 1}, out)
+}
+
+// timer is what can fall due.
+type timer uint8
+
+const (
+	noTimer timer = iota
+	phaseTimer
+	absentTimer
+	windowTimer
+	levelTimer
+	repeatTimer
+	fenceTimer
+	sequenceTimer
+	gateTimer  // the schedule of the evaluation
+	hoursTimer // the schedule of the telling
+	shelfTimer
+)
+
+// ofSamples says that a timer speaks of samples that have come, not of the
+// clock on the wall.
+func (t timer) ofSamples() bool { return t < gateTimer && t != absentTimer }
+
+// expire carries out what fell due before now.
+func (p *Program) expire(now int64, exact bool, mo *moment, out []Outcome) []Outcome {
+	st := mo.st
+	for st.wake != noTime && st.wake < now {
+		at, kind, r, a := st.next()
+		if kind == noTimer || at >= now {
+			break
+		}
+		if !exact && kind.ofSamples() && !r.confirmed(st, at, now) {
+			m := r.remembered(st)
+			m.parked = true
+			st.keep(r, m)
+			st.rest()
+			continue
+		}
+		before := len(out)
+		mo.at, mo.reason, mo.v = timeOf(at), ReasonTimer, nil
+		if kind == shelfTimer {
+			out = a.unshelve(mo, st.episodes[a.slot], out)
+		} else {
+			m := r.remembered(st)
+			r.recall(mo, m)
+			j := judgement{moment: mo, m: m, at: at, last: st.feeds[r.feedSlot].newest}
+			out = r.fall(&j, kind, out)
+			st.keep(r, m)
+		}
+		if p.inhibits {
+			out = p.inhibit(mo, before, out)
+		}
+		st.rest()
+	}
+	return out
+}
+
+// confirmed says whether a tick may make something fall due that hangs on
+// samples: it is not of a backlog that is judged hours late.
+func (r *stateful) confirmed(st *State, at, now int64) bool {
+	return now-at <= tickSlack || r.maxGap > 0 && now-st.feeds[r.feedSlot].newest <= r.maxGap
+}
+
+// rest finds when the state is to be woken next.
+func (st *State) rest() {
+	if !st.program.timed {
+		for _, e := range st.episodes {
+			if e.shelf != nil {
+				st.wake, _, _, _ = st.next()
+				return
+			}
+		}
+		st.wake = noTime
+		return
+	}
+	st.wake, _, _, _ = st.next()
+}
+
+// next is the timer that falls due first.
+func (st *State) next() (at int64, kind timer, r *stateful, a *alertRule) {
+	at = noTime
+	sooner := func(due int64, what timer) bool {
+		if due == noTime || at != noTime && due >= at {
+			return false
+		}
+		at, kind = due, what
+		return true
+	}
+	if st.program.in.Enabled {
+		for _, s := range st.program.stateful {
+			if !s.timed || !st.bound.Has(s.source) {
+				continue
+			}
+			if due, what := s.next(st, st.memory(s)); sooner(due, what) {
+				r = s
+			}
+		}
+	}
+	for slot, e := range st.episodes {
+		if e.shelf != nil && sooner(nanos(e.shelf.Until), shelfTimer) {
+			a = st.program.alerts[slot]
+		}
+	}
+	return at, kind, r, a
+}
+
+// next is the rule's timer that falls due first.
+func (r *stateful) next(st *State, m *memory) (int64, timer) {
+	due, kind := int64(noTime), noTimer
+	sooner := func(at int64, what timer) {
+		if at != noTime && at != 0 && (due == noTime || at < due) {
+			due, kind = at, what
+		}
+	}
+	newest := st.feeds[r.feedSlot].newest
+	var e *episode
+	if r.alert != nil {
+		e = st.episodes[r.alert.slot]
+	}
+	if r.absent != nil && (e == nil || !e.active) {
+		sooner(r.absentDue(st, newest), absentTimer)
+	}
+	if e != nil {
+		r.alert.next(e, m, sooner)
+	}
+	if m == nil {
+		return due, kind
+	}
+	if r.gate != nil && m.truth == logic.True {
+		if edge := r.gate.Next(timeOf(max(m.since, newest))); !edge.IsZero() {
+			sooner(nanos(edge), gateTimer)
+		}
+	}
+	if m.parked {
+		return due, kind
+	}
+	sooner(r.timing.due(m, newest), phaseTimer)
+	if m.parts != nil {
+		if r.window != nil && m.parts.window != nil {
+			sooner(r.window.due(m.parts.window), windowTimer)
+		}
+		if r.fence != nil {
+			sooner(r.fence.due(&m.parts.fence), fenceTimer)
+		}
+		if r.sequence != nil {
+			if m.parts.sequence != nil {
+				if at := r.sequence.machine.Due(m.parts.sequence); at != 0 {
+					sooner(at-1, sequenceTimer) // what it does at a time, it does of all before
+				}
+			}
+		}
+	}
+	return due, kind
+}
+
+// next are the timers of an episode.
+func (a *alertRule) next(e *episode, m *memory, sooner func(int64, timer)) {
+	if !e.active {
+		return
+	}
+	waits := m != nil && m.parked
+	for i := int(e.level); i < len(a.levels) && !waits; i++ {
+		if l := &a.levels[i]; l.after > 0 && l.test == nil {
+			sooner(e.starts+l.after, levelTimer)
+			break
+		}
+	}
+	if a.every > 0 && !waits && e.told && e.toldAt != noTime && e.ack.At.IsZero() && e.suppression() == nil && !e.flapping {
+		sooner(e.toldAt+a.every, repeatTimer)
+	}
+	if a.schedule != nil {
+		if edge := a.schedule.Next(timeOf(max(e.starts, e.hoursAt))); !edge.IsZero() {
+			sooner(nanos(edge), hoursTimer)
+		}
+	}
+}
+
+// absentDue is when a twin has been silent for too long.
+func (r *stateful) absentDue(st *State, newest int64) int64 {
+	since := newest
+	if since == noTime {
+		if !r.absent.ExpectFirst || st.found == noTime {
+			return noTime
+		}
+		since = st.found
+	}
+	due := since + int64(r.absent.For)
+	if resumed := st.counters.resumed; resumed != noTime && since < resumed {
+		due = max(due, resumed+int64(r.absent.Grace))
+	}
+	return due
+}
+
+// fall carries out one timer of the rule.
+func (r *stateful) fall(j *judgement, kind timer, out []Outcome) []Outcome {
+	a := r.alert
+	switch kind {
+	case phaseTimer:
+		since := j.m.since
+		ch := r.timing.fallDue(j.m)
+		level := j.m.level
+		if ch == fires && a != nil && len(a.levels) > 0 && j.v != nil {
+			level, _ = a.levelOf(r, j)
+		}
+		return r.changed(j, ch, since, level, logic.Unknown, out)
+	case absentTimer:
+		j.reason = ReasonAbsent
+		return a.raise(j.moment, noTime, out)
+	case windowTimer:
+		return r.advance(j, out)
+	case levelTimer:
+		if e := j.st.episodes[a.slot]; e != nil {
+			level := e.level
+			for i := int(level); i < len(a.levels); i++ {
+				if l := &a.levels[i]; l.test == nil && j.at-e.starts >= l.after {
+					level = uint8(i + 1)
+				}
+			}
+			return a.reach(j, e, level, out)
+		}
+	case repeatTimer:
+		if e := j.st.episodes[a.slot]; e != nil {
+			e.repeats++
+			e.toldAt = j.at
+			return a.tell(j.moment, e, EventRepeated, out)
+		}
+	case fenceTimer, sequenceTimer:
+		return r.decide(j, out)
+	case gateTimer:
+		return r.gated(j, out)
+	case hoursTimer:
+		return a.hours(j, out)
+	}
+	return out
+}
+
+// gated judges the last verdict again at an edge of the schedule.
+func (r *stateful) gated(j *judgement, out []Outcome) []Outcome {
+	verdict, over := logic.False, logic.True
+	if r.gate.Open(timeOf(j.at)) {
+		verdict, over = j.m.truth, logic.False
+	}
+	since := j.m.since
+	if j.m.phase == idle {
+		since = j.at
+	}
+	ch := r.step(j.m, verdict, over, j.at, noTime)
+	j.m.since = max(j.m.since, j.at)
+	return r.changed(j, ch, since, j.m.level, logic.Unknown, out)
+}
+
+// hours tells, at an edge of the schedule, that the alert is quiet from now on,
+// or that it fires while nobody was told.
+func (a *alertRule) hours(j *judgement, out []Outcome) []Outcome {
+	e := j.st.episodes[a.slot]
+	if e == nil {
+		return out
+	}
+	e.hoursAt = j.at
+	was := e.suppression() != nil
+	e.closedHours = !a.schedule.Open(timeOf(j.at))
+	switch is := e.suppression() != nil; {
+	case is && !was:
+		return a.tell(j.moment, e, EventSuppressed, out)
+	case was && !is:
+		return a.tell(j.moment, e, EventUnsuppressed, out)
+	}
+	return out
+}

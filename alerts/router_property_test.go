@@ -54,7 +54,7 @@ func (l *listener) hear(o *rules.Outcome) {
 	}
 	require.False(l.t, l.ids[o.ID], "the same notification twice")
 	l.ids[o.ID] = true
-	require.Equal(l.t, n.Firing+n.Resolved, len(listed))
+	require.Len(l.t, listed, n.Firing+n.Resolved)
 	require.Equal(l.t, n.Firing > 0, n.Status == rules.StateFiring)
 	news := false
 	for i := range listed {

@@ -386,7 +386,7 @@ func TestAnAlertGoesOverToAnotherGroup(t *testing.T) {
 	p.after(5 * time.Minute).tells("major#4 resolved: -b")
 	p.never()
 	p.raise("c")
-	p.after(30 * time.Second).tells("minor#3 firing: +c")
+	p.after(30 * time.Second).tells("minor#1 firing: +c")
 	p.take("c", rules.EventUpdated, severity("critical"))
 	p.due(5 * time.Minute) // for the minor ones it is no emergency that it left
 }

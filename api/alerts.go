@@ -152,14 +152,12 @@ func (d desk) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found := d.engine.Alerts
+	var records []alerts.Record
 	if q.closed {
-		found = func(filter alerts.Matchers) (records []alerts.Record) {
-			records, err = d.engine.ClosedAlerts(r.Context(), filter)
-			return records
-		}
+		records, err = d.engine.ClosedAlerts(r.Context(), q.filter)
+	} else {
+		records = d.engine.Alerts(q.filter)
 	}
-	records := found(q.filter)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ const (
 
 // AlertEvent is an alert's outcome in OUT or in the history.
 type AlertEvent struct {
-	Seq     uint64 // in OUT; from History, in the history
+	Seq     uint64 // in OUT
 	Stored  time.Time
 	Outcome rules.Outcome
 	Data    []byte // the outcome's JSON
@@ -62,6 +62,9 @@ func readAlert(m jetstream.Msg) AlertEvent {
 	e := AlertEvent{Data: m.Data()}
 	if meta, err := m.Metadata(); err == nil {
 		e.Seq, e.Stored = meta.Sequence.Stream, meta.Timestamp
+	}
+	if seq := sourceSeq(m.Headers()); seq > 0 {
+		e.Seq = seq
 	}
 	e.Outcome, e.Err = readOutcome(m)
 	return e
@@ -139,12 +142,10 @@ type HistoryQuery struct {
 	Newest            uint64 // look only at so many of the newest messages; 0 = at all
 }
 
-// filter is the subject of the query; none when it asks for all, which is much
-// cheaper for the server than a subject that fits all.
-func (q HistoryQuery) filter(partitions int) []string {
-	if q.Rule == "" && q.Twin == "" {
-		return nil
-	}
+// everything says that no subject would leave anything out.
+func (q HistoryQuery) everything() bool { return q.Rule == "" && q.Twin == "" }
+
+func (q HistoryQuery) subject(partitions int) string {
 	p, rule, twin := "*", "*", "*"
 	if q.Rule != "" {
 		rule = Token(q.Interaction + ":" + q.Rule)
@@ -153,60 +154,107 @@ func (q HistoryQuery) filter(partitions int) []string {
 		twin = Token(q.Twin)
 		p = strconv.Itoa(partition(twin, partitions))
 	}
-	return []string{strings.Join([]string{"alert", p, "*", rule, twin, "*"}, ".")}
+	return strings.Join([]string{"alert", p, "*", rule, twin, "*"}, ".")
 }
 
 // historyFetch is how many events are asked for at a time.
 const historyFetch = 20_000
 
-// History gives events of alerts, the oldest first. The error, if there is one,
-// comes last. The newest events may be missing for a moment.
+// History gives events of alerts, the oldest first: those of the history, then
+// those of OUT that have not come there yet. The error, if there is one, comes last.
 func (b *Bus) History(ctx context.Context, q HistoryQuery) iter.Seq2[AlertEvent, error] {
 	return func(yield func(AlertEvent, error) bool) {
-		fail := func(err error) { yield(AlertEvent{}, fmt.Errorf("stream %s: %w", historyStream, err)) }
-		info, err := b.history.Info(ctx)
+		from, last, copied, err := b.historyState(ctx, q)
 		if err != nil {
-			fail(err)
+			yield(AlertEvent{}, fmt.Errorf("stream %s: %w", historyStream, err))
 			return
 		}
-		from := max(info.State.FirstSeq, 1)
-		if last := info.State.LastSeq; q.Newest > 0 && last > q.Newest {
-			from = max(from, last-q.Newest+1)
+		var subjects []string // none is much cheaper for the server than one that fits all
+		if !q.everything() {
+			subjects = []string{q.subject(b.config.Partitions)}
 		}
-		c, err := b.history.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-			FilterSubjects: q.filter(b.config.Partitions), DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-			OptStartSeq: from, InactiveThreshold: soonGone,
-		})
-		if err != nil {
-			fail(err)
+		if from <= last && !b.events(ctx, b.history, q.ID, subjects, from, last, yield) {
 			return
 		}
-		var needle []byte
-		if q.ID != "" {
-			needle = []byte(`"id":"` + q.ID + `"`)
+		b.events(ctx, b.out, q.ID, []string{q.subject(b.config.Partitions)}, copied+1, math.MaxUint64, yield)
+	}
+}
+
+// historyState is where the query begins in the history, where that ends, and
+// up to which sequence of OUT it has come.
+func (b *Bus) historyState(ctx context.Context, q HistoryQuery) (from, last, copied uint64, err error) {
+	info, err := b.history.Info(ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	from, last = max(info.State.FirstSeq, 1), info.State.LastSeq
+	if q.Newest > 0 && last > q.Newest {
+		from = max(from, last-q.Newest+1)
+	}
+	if last < from {
+		return from, last, 0, nil
+	}
+	m, err := b.history.GetMsg(ctx, last)
+	if errors.Is(err, jetstream.ErrMsgNotFound) { // it has just gone
+		return from, last, 0, nil
+	}
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	return from, last, sourceSeq(m.Header), nil
+}
+
+// sourceSeq is the sequence that a message had in the stream it was copied
+// from: the second word of the header. 0 = it was not copied.
+func sourceSeq(h nats.Header) uint64 {
+	if words := strings.Fields(h.Get("Nats-Stream-Source")); len(words) > 1 {
+		seq, _ := strconv.ParseUint(words[1], 10, 64) //nolint:errcheck // 0 then
+		return seq
+	}
+	return 0
+}
+
+// events yields the alerts of a stream from one sequence to another; false when
+// no more are wanted.
+func (b *Bus) events(ctx context.Context, s jetstream.Stream, id string, subjects []string, from, to uint64, yield func(AlertEvent, error) bool) bool {
+	fail := func(err error) bool {
+		yield(AlertEvent{}, fmt.Errorf("stream %s: %w", s.CachedInfo().Config.Name, err))
+		return false
+	}
+	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, InactiveThreshold: soonGone,
+	})
+	if err != nil {
+		return fail(err)
+	}
+	var needle []byte
+	if id != "" {
+		needle = []byte(`"id":"` + id + `"`)
+	}
+	for {
+		batch, err := c.FetchNoWait(historyFetch)
+		if err != nil {
+			return fail(err)
 		}
-		for {
-			batch, err := c.FetchNoWait(historyFetch)
+		n := 0
+		for m := range batch.Messages() {
+			n++
+			meta, err := m.Metadata()
 			if err != nil {
-				fail(err)
-				return
+				return fail(err)
 			}
-			n := 0
-			for m := range batch.Messages() {
-				if n++; !bytes.Contains(m.Data(), needle) {
-					continue
-				}
-				if !yield(readAlert(m), nil) {
-					return
-				}
+			if meta.Sequence.Stream > to {
+				return true
 			}
-			if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
-				fail(err)
-				return
+			if bytes.Contains(m.Data(), needle) && !yield(readAlert(m), nil) {
+				return false
 			}
-			if n < historyFetch {
-				return
-			}
+		}
+		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
+			return fail(err)
+		}
+		if n < historyFetch {
+			return true
 		}
 	}
 }

@@ -97,20 +97,33 @@ func history(t *testing.T, b *Bus, q HistoryQuery) (got []string) {
 func TestHistoryOutlivesOut(t *testing.T) {
 	b := open(t, Config{ReplayWindow: time.Nanosecond})
 	writeAlerts(t, b, alert("a", 1, rules.EventRaised), alert("b", 1, rules.EventRaised), alert("a", 2, rules.EventCleared), alert("c", 1, rules.EventRaised))
-	require.Eventually(t, func() bool { return len(history(t, b, HistoryQuery{})) == 4 }, 10*time.Second, 10*time.Millisecond)
+	assert.Len(t, history(t, b, HistoryQuery{}), 4, "also of what has not come to the history yet")
+	require.Eventually(t, func() bool {
+		info, err := b.history.Info(t.Context())
+		return err == nil && info.State.Msgs == 4
+	}, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, b.MakeRoom(t.Context(), 0))
+	info, err := b.out.Info(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), info.State.Msgs)
+	writeAlerts(t, b, alert("c", 2, rules.EventCleared))
+	assert.Equal(t, []string{"c raised", "c cleared"}, history(t, b, HistoryQuery{Twin: "c"}))
+	require.Eventually(t, func() bool {
+		info, err := b.history.Info(t.Context())
+		return err == nil && info.State.Msgs == 5
+	}, 10*time.Second, 10*time.Millisecond)
 	for _, tt := range []struct {
 		query HistoryQuery
 		want  []string
 	}{
-		{HistoryQuery{}, []string{"a raised", "b raised", "a cleared", "c raised"}},
+		{HistoryQuery{}, []string{"a raised", "b raised", "a cleared", "c raised", "c cleared"}},
 		{HistoryQuery{Twin: "a"}, []string{"a raised", "a cleared"}},
 		{HistoryQuery{Interaction: "hot", Rule: "too.hot", Twin: "b"}, []string{"b raised"}},
 		{HistoryQuery{Interaction: "hot", Rule: "too"}, nil},
 		{HistoryQuery{ID: "al_a"}, []string{"a raised", "a cleared"}},
 		{HistoryQuery{ID: "al_"}, nil},
-		{HistoryQuery{Newest: 2}, []string{"a cleared", "c raised"}},
-		{HistoryQuery{Newest: 9}, []string{"a raised", "b raised", "a cleared", "c raised"}},
+		{HistoryQuery{Newest: 2}, []string{"c raised", "c cleared"}},
+		{HistoryQuery{Newest: 9}, []string{"a raised", "b raised", "a cleared", "c raised", "c cleared"}},
 	} {
 		assert.Equal(t, tt.want, history(t, b, tt.query), "%+v", tt.query)
 	}

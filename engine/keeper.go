@@ -43,6 +43,16 @@ func (e *Engine) putTwin(ctx context.Context, t twins.Twin) error {
 	if err := e.send(ctx, placed{e.bus.Partition(t.ID), putTwin(kept)}); err != nil {
 		return err
 	}
+	switch {
+	case twins.IsModel(kept):
+		if err := e.sendOthers(ctx, t.ID, putModel(kept)); err != nil {
+			return err
+		}
+	case had && twins.IsModel(old):
+		if err := e.sendOthers(ctx, t.ID, control{Op: opModelDelete, ID: t.ID}); err != nil {
+			return err
+		}
+	}
 	e.lookAt(t.ID)
 	if e.readRuleTwin(kept) {
 		return e.publishRules(ctx, before)
@@ -63,7 +73,7 @@ func (e *Engine) DeleteTwin(ctx context.Context, id string) error {
 
 func (e *Engine) deleteTwin(ctx context.Context, id string) error {
 	e.mu.RLock()
-	_, had := e.twins.Get(id)
+	old, had := e.twins.Get(id)
 	e.mu.RUnlock()
 	if !had {
 		return nil
@@ -81,6 +91,11 @@ func (e *Engine) deleteTwin(ctx context.Context, id string) error {
 	e.mu.Unlock()
 	if err := e.send(ctx, placed{e.bus.Partition(id), control{Op: opTwinDelete, ID: id}}); err != nil {
 		return err
+	}
+	if twins.IsModel(old) {
+		if err := e.sendOthers(ctx, id, control{Op: opModelDelete, ID: id}); err != nil {
+			return err
+		}
 	}
 	e.lookAt(id)
 	if owned {

@@ -39,8 +39,12 @@ type partition struct {
 	maxBytes int                      // of a sample
 	seq      uint64                   // the snapshot's it was loaded from: it has all messages up to it
 	timers   timers
-	now      time.Time              // of the last tick
-	resumed  time.Time              // since when the wall's clock has run without a break; zero: always has
+	now      time.Time // of the last tick
+	resumed  time.Time // since when the wall's clock has run without a break; zero: always has
+	groups   map[groupKey]*binding
+	linked   map[linkKey][]*binding // whom a join brings samples of other twins
+	peers    *peers
+	fresh    []freshRules           // that wait to be primed
 	models   map[string]*twins.Twin // that other partitions' twins were made from
 
 	offline  bool         // outcomes name the source twin, and nothing is kept for later
@@ -60,6 +64,8 @@ type member struct {
 	maker    string // the interaction whose output twin it is, or ""
 	bindings []*binding
 	feeds    map[string]*memberFeed
+	links    []linkKey    // its places in partition.linked
+	groups   []membership // that it is of
 }
 
 // memberFeed is a feed of a member: its last sample, and who reads it.
@@ -87,7 +93,9 @@ type binding struct {
 }
 
 func newPartition(c *compiler, maxBytes int) *partition {
-	return &partition{compiler: c, twins: map[string]*member{}, readers: map[string]*rules.Reader{}, models: map[string]*twins.Twin{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes}
+	p := &partition{compiler: c, groups: map[groupKey]*binding{}, linked: map[linkKey][]*binding{}, twins: map[string]*member{}, readers: map[string]*rules.Reader{}, models: map[string]*twins.Twin{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes}
+	p.alone()
+	return p
 }
 
 // judge appends what the rules decide about a sample. The error is a
@@ -115,10 +123,14 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 	if s.Hops >= MaxHops && len(f.bindings) > 0 {
 		return out, &rules.DataError{Reason: reasonLoop}
 	}
+	if s.Seq <= p.seq && p.seq > 0 {
+		return p.relay(m, f.bindings, s, out), nil // only others have not seen it
+	}
 	for _, b := range f.bindings {
 		out = b.judge(s, out, p.offline)
 		p.watch(b)
 	}
+	out = p.relay(m, f.bindings, s, out)
 	if !p.offline && !s.At.Before(f.last.at) {
 		f.last.at, f.last.seq, f.last.hops = s.At, s.Seq, s.Hops
 		f.last.data = append(f.last.data[:0], s.Data...)
@@ -255,11 +267,14 @@ func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Ou
 
 // act carries out what a person does to an alert. Where it is not, nothing happens.
 func (p *partition) act(a *action, e event, out []rules.Outcome) []rules.Outcome {
-	m := p.twins[a.Twin]
-	if m == nil {
-		return out
+	var bindings []*binding
+	if m := p.twins[a.Twin]; m != nil {
+		bindings = append(bindings, m.bindings...)
 	}
-	for _, b := range m.bindings {
+	if b := p.groups[groupKey{a.Interaction, a.Twin}]; b != nil {
+		bindings = append(bindings, b)
+	}
+	for _, b := range bindings {
 		if b.program.ID() == a.Interaction {
 			out = b.program.Act(a.action(), e.at, a.Twin, b.state, out)
 			p.watch(b)
@@ -317,19 +332,29 @@ func (p *partition) putProgram(program *rules.Program, e event, out *[]rules.Out
 	if !p.resumed.IsZero() {
 		next.counters.Resumed(p.resumed)
 	}
+	var replaced *running
 	i, found := p.find(program.ID())
 	if found {
 		if p.programs[i].Hash() == program.Hash() {
 			return
 		}
-		p.unread(p.programs[i].Program)
+		replaced = p.programs[i]
+		p.unread(replaced.Program)
 		p.programs[i] = next
+		p.regroup(replaced, next, e, out)
 	} else {
 		p.programs = slices.Insert(p.programs, i, next)
 	}
 	p.unread(program)
 	for _, id := range p.ids() {
 		p.rebind(p.twins[id], e, out)
+	}
+	var was *rules.Program
+	if replaced != nil {
+		was = replaced.Program
+	}
+	if names := program.Fresh(was); len(names) > 0 && e.seq > 0 && program.Enabled() {
+		p.fresh = append(p.fresh, freshRules{next, names})
 	}
 }
 
@@ -338,8 +363,10 @@ func (p *partition) deleteProgram(id string, e event, out *[]rules.Outcome) {
 	if !found {
 		return
 	}
-	p.unread(p.programs[i].Program)
+	old := p.programs[i]
+	p.unread(old.Program)
 	p.programs = slices.Delete(p.programs, i, i+1)
+	p.regroup(old, nil, e, out)
 	for _, id := range p.ids() {
 		p.rebind(p.twins[id], e, out)
 	}
@@ -372,6 +399,8 @@ func (p *partition) deleteTwin(id string, e event, out *[]rules.Outcome) {
 		*out = b.program.Close(e.at, id, b.state, rules.ReasonTwinRemoved, *out)
 		b.gone = true
 	}
+	m.bindings = nil
+	p.connect(m, e, out)
 	delete(p.twins, id)
 }
 
@@ -414,6 +443,7 @@ func (p *partition) rebind(m *member, e event, out *[]rules.Outcome) {
 	m.bindings = next
 	m.index()
 	p.inform(m)
+	p.connect(m, e, out)
 	p.showLast(m, fresh, e, out)
 	for _, b := range m.bindings {
 		p.watch(b)

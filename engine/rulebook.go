@@ -215,6 +215,20 @@ func (e *Engine) send(ctx context.Context, p placed) error {
 	})
 }
 
+// sendOthers sends to all partitions but the one in which a twin lies.
+func (e *Engine) sendOthers(ctx context.Context, twin string, c control) error {
+	home := e.bus.Partition(twin)
+	for i := range e.bus.Partitions() {
+		if i == home {
+			continue
+		}
+		if err := e.send(ctx, placed{i, c}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readRuleTwin takes note of the interaction that a twin carries. A bad one is
 // refused, and the last good one goes on.
 func (e *Engine) readRuleTwin(t *twins.Twin) (changed bool) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tocsin.internal/rules"
+	"tocsin.internal/twins"
 )
 
 // snapshotVersion changes with every change of the form below.
@@ -22,8 +23,15 @@ type snapshot struct {
 	Interactions []json.RawMessage `json:"interactions"`
 	Twins        []snapshotTwin    `json:"twins"`
 	Models       []json.RawMessage `json:"models,omitempty"`
+	Groups       []snapshotGroup   `json:"groups,omitempty"`
 	Now          time.Time         `json:"now,omitzero"`
 	Resumed      time.Time         `json:"resumed,omitzero"`
+}
+
+type snapshotGroup struct {
+	Interaction string          `json:"interaction"`
+	Twin        string          `json:"twin"`
+	State       json.RawMessage `json:"state"`
 }
 
 type snapshotTwin struct {
@@ -47,6 +55,11 @@ func (p *partition) save(seq uint64) ([]byte, error) {
 	}
 	for _, id := range p.ids() {
 		s.Twins = append(s.Twins, p.twins[id].save())
+	}
+	for _, program := range p.programs {
+		for _, key := range p.groupsOf(program.ID()) {
+			s.Groups = append(s.Groups, snapshotGroup{key.program, key.twin, p.groups[key].state.Append(nil)})
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.models)) {
 		s.Models = append(s.Models, p.models[id].AppendJSON(nil))
@@ -111,8 +124,29 @@ func (p *partition) load(text []byte) (uint64, error) {
 			return 0, fmt.Errorf("snapshot: %w", err)
 		}
 	}
+	for _, g := range s.Groups {
+		if err := p.loadGroup(g); err != nil {
+			return 0, fmt.Errorf("snapshot: %w", err)
+		}
+	}
 	p.seq = s.Seq
 	return s.Seq, nil
+}
+
+func (p *partition) loadGroup(s snapshotGroup) error {
+	i, found := p.find(s.Interaction)
+	if !found {
+		return fmt.Errorf("group %q: no interaction %q", s.Twin, s.Interaction)
+	}
+	program := p.programs[i]
+	state, err := program.LoadState(s.State, program.counters)
+	if err != nil {
+		return fmt.Errorf("group %q: %w", s.Twin, err)
+	}
+	b := &binding{program: program, state: state, twin: s.Twin, output: twins.OutputID(program.ID(), s.Twin), wake: rules.NoWake}
+	p.groups[groupKey{s.Interaction, s.Twin}] = b
+	p.watch(b)
+	return nil
 }
 
 func (p *partition) loadTwin(s snapshotTwin) error {

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"tocsin.internal/bus"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
+	"tocsin.internal/twins"
 )
 
 const (
@@ -108,7 +110,7 @@ func (w *worker) stop(ctx context.Context) error {
 // worker judges again after a crash, are not sent again.
 func (w *worker) message(ctx context.Context, m *bus.Message) error {
 	p := w.parts[m.Partition]
-	if m.Seq <= p.seq {
+	if m.Seq <= p.seq && (m.Kind > bus.ManySamples || !w.behind(m.Seq)) {
 		w.seq = m.Seq
 		return nil // its snapshot is newer than another partition's
 	}
@@ -132,6 +134,12 @@ func (w *worker) message(ctx context.Context, m *bus.Message) error {
 	}
 	w.seq = m.Seq
 	return nil
+}
+
+// behind says whether a partition has not seen a message that another one has:
+// it may have to hear of the sample.
+func (w *worker) behind(seq uint64) bool {
+	return slices.ContainsFunc(w.parts, func(p *partition) bool { return p.seq < seq && p.linksTwins() })
 }
 
 func (w *worker) samples(ctx context.Context, p *partition, m *bus.Message) error {
@@ -185,6 +193,11 @@ func (w *worker) control(ctx context.Context, p *partition, m *bus.Message) erro
 	if err != nil {
 		w.engine.log.Error().Err(err).Int("partition", m.Partition).Uint64("seq", m.Seq).Msg("control message refused")
 		return w.bury(ctx, bus.DeadLetter{Reason: err.Error(), Seq: m.Seq, Data: m.Data})
+	}
+	if len(p.fresh) > 0 {
+		if err := retry(ctx, func(ctx context.Context) error { return w.prime(ctx, p, m) }, w.engine.trouble); err != nil {
+			return err
+		}
 	}
 	return w.write(ctx, m.Seq, 0)
 }
@@ -315,11 +328,13 @@ func (w *worker) publishCounters() {
 func (e *Engine) recoverPartitions(ctx context.Context, state bus.FeedState) ([]*partition, uint64, error) {
 	c := newCompiler()
 	parts := make([]*partition, e.bus.Partitions())
+	together := &peers{parts, e.bus.Partition}
 	first := max(state.First, 1) - 1
 	seq, found := state.Last, 0
 	for i := range parts {
 		parts[i] = newPartition(c, e.config.MaxSampleBytes)
 		parts[i].created = e.adopt
+		parts[i].peers = together
 		text, err := e.bus.LoadSnapshot(ctx, i)
 		if err != nil {
 			return nil, 0, err
@@ -345,8 +360,9 @@ func (e *Engine) recoverPartitions(ctx context.Context, state bus.FeedState) ([]
 // firstState is written down before the first sample is judged.
 func (e *Engine) firstState(ctx context.Context, parts []*partition, first uint64) ([]*partition, uint64, error) {
 	for i, p := range parts {
+		peers := p.peers
 		*p = *newPartition(p.compiler, p.maxBytes)
-		p.created = e.adopt
+		p.created, p.peers = e.adopt, peers
 		p.unknown = e.unknown
 		for _, program := range e.wanted() {
 			p.putProgram(program, event{}, new([]rules.Outcome))
@@ -354,6 +370,8 @@ func (e *Engine) firstState(ctx context.Context, parts []*partition, first uint6
 		for t := range e.twins.All() {
 			if e.bus.Partition(t.ID) == i {
 				p.put(t, event{}, nil)
+			} else if twins.IsModel(t) {
+				p.putModel(t)
 			}
 		}
 	}
@@ -387,6 +405,11 @@ func (e *Engine) differences(parts []*partition) []placed {
 		if string(p.unknown.control().encode()) != string(e.unknown.control().encode()) {
 			out = append(out, placed{i, e.unknown.control()})
 		}
+		for id := range p.models {
+			if t, ok := e.twins.Get(id); !ok || !twins.IsModel(t) {
+				out = append(out, placed{i, control{Op: opModelDelete, ID: id}})
+			}
+		}
 		for id, m := range maps.All(p.twins) {
 			t, ok := e.twins.Get(id)
 			switch {
@@ -400,8 +423,14 @@ func (e *Engine) differences(parts []*partition) []placed {
 		}
 	}
 	for t := range e.twins.All() {
-		if i := e.bus.Partition(t.ID); parts[i].twins[t.ID] == nil {
-			out = append(out, placed{i, putTwin(t)})
+		home := e.bus.Partition(t.ID)
+		if parts[home].twins[t.ID] == nil {
+			out = append(out, placed{home, putTwin(t)})
+		}
+		for i, p := range parts {
+			if was := p.models[t.ID]; twins.IsModel(t) && i != home && (was == nil || !was.Equal(t)) {
+				out = append(out, placed{i, putModel(t)})
+			}
 		}
 	}
 	return out

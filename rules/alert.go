@@ -88,7 +88,7 @@ func (c *compiler) text(spec *RuleSpec, member, text string, r *rule, pl *plan) 
 	for i := range s {
 		if s[i].path != nil {
 			s[i].at = pl.field(s[i].path...)
-			r.stateful.need(s[i].path[0])
+			c.reads(spec, r, s[i].path, place)
 		}
 	}
 	if r.source < 0 {

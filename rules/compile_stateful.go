@@ -38,6 +38,7 @@ func (c *compiler) stateful(spec *RuleSpec, r *rule) {
 	}
 	c.p.stateful = append(c.p.stateful, s)
 	feed := c.feed(r)
+	c.group(spec, s)
 	for i := range spec.Rates {
 		c.rate(s, &spec.Rates[i], feed)
 	}
@@ -170,6 +171,11 @@ func (c *compiler) made(spec *RuleSpec, s *stateful, v logic.Var) {
 			known = append(known, step.ID)
 		}
 	default:
+		for i := range s.joins {
+			if n := &s.joins[i]; n.as == first && rest != "" && !slices.Contains(n.names, rest) {
+				n.names = append(n.names, rest)
+			}
+		}
 		for i := range s.enrich {
 			if e := &s.enrich[i]; e.as == first && rest != "" && !slices.Contains(e.names, rest) {
 				e.names = append(e.names, rest)
@@ -180,6 +186,15 @@ func (c *compiler) made(spec *RuleSpec, s *stateful, v logic.Var) {
 	if !slices.Contains(known, rest) {
 		c.errorf(v.Place, "no %s is called %q%s", strings.TrimPrefix(first, "$"), rest, nearest(rest, known))
 	}
+}
+
+// reads notes what a text reads.
+func (c *compiler) reads(spec *RuleSpec, r *rule, path []string, place strictjson.Place) {
+	if r.stateful.makes(path[0]) {
+		c.made(spec, r.stateful, logic.Var{Path: strings.Join(path, "."), Parts: path, Place: place})
+		return
+	}
+	r.stateful.need(path[0])
 }
 
 // testOf compiles a further expression of the rule.
@@ -238,6 +253,7 @@ func (c *compiler) finish(spec *RuleSpec, r *rule, feed *SourceFeed) {
 		s.gate = spec.Schedule
 	}
 	c.sequence(spec, r, feed)
+	c.members(spec, s)
 }
 
 func (c *compiler) unchanged(spec *RuleSpec, s *stateful, feed *SourceFeed) {
@@ -311,6 +327,7 @@ func (c *compiler) settled(spec *RuleSpec, s *stateful) {
 	for _, f := range s.included {
 		s.need(f.name)
 	}
+	c.joinPlans(spec, s)
 }
 
 func (c *compiler) statefulAlert(spec *RuleSpec, a *alertRule) {
@@ -333,13 +350,18 @@ func (c *compiler) statefulAlert(spec *RuleSpec, a *alertRule) {
 		}
 		a.levels = append(a.levels, out)
 	}
+	if s.group != nil {
+		a.fields = []field{newField("$agg", a.plan)}
+	}
 	if len(a.fields) == 0 { // what the conditions do not read, the rest of the rule may
 		for _, f := range s.needs {
 			a.fields = append(a.fields, newField(f.name, a.plan))
 		}
 	}
 	c.settled(spec, s)
-	a.shared.steps = append(a.shared.steps, s)
+	if s.group == nil {
+		a.shared.steps = append(a.shared.steps, s)
+	}
 }
 
 func (c *compiler) statefulOutput(spec *RuleSpec, o *output) {
@@ -349,7 +371,9 @@ func (c *compiler) statefulOutput(spec *RuleSpec, o *output) {
 		s.output.schedule = spec.Schedule
 	}
 	c.settled(spec, s)
-	o.shared.steps = append(o.shared.steps, s)
+	if s.group == nil {
+		o.shared.steps = append(o.shared.steps, s)
+	}
 }
 
 // inhibitions finds the alerts that the rules name.
@@ -409,6 +433,9 @@ func (c *compiler) contradictions(spec *RuleSpec) {
 	}
 	if spec.Alert != nil && has("emit") {
 		c.errorf(place("emit"), `"emit" is of transformations; an alert tells of its changes, and again after repeatInterval`)
+	}
+	if spec.Transformation != nil && has("groupBy") {
+		c.errorf(place("groupBy"), `"groupBy" is of alerts; a group of twins has no output twin`)
 	}
 	for _, pair := range contradicting {
 		if has(pair.a) && has(pair.b) {

@@ -25,6 +25,7 @@ func (o *Outcome) AppendJSON(b []byte) []byte {
 		b = o.Life.append(b)
 	} else if o.Topic != "" {
 		b = appendText(append(b, `,"topic":`...), o.Topic)
+		b = appendText(append(b, `,"id":`...), o.ID)
 	} else if o.Feed != "" {
 		b = appendText(append(b, `,"feed":`...), o.Feed)
 	}
@@ -240,7 +241,7 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 // when Twin is what will be sent.
 func (o *Outcome) EventID() string {
 	b := make([]byte, 0, 256)
-	for _, part := range []string{string(o.Kind), o.Interaction, o.Rule, o.Twin, o.Feed, o.ID, o.State, o.Reason} {
+	for _, part := range []string{string(o.Kind), o.Interaction, o.Rule, o.Twin, o.Feed, o.ID, o.State, o.Reason, o.Topic} {
 		b = append(strconv.AppendInt(b, int64(len(part)), 10), ':')
 		b = append(b, part...)
 	}

@@ -27,8 +27,10 @@ type parts struct {
 	unchanged series.UnchangedState
 	fence     fenceState
 	sequence  *sequence.State
-	base      []byte // window: the fields of the last sample
+	base      []byte // window, join: the fields of the last sample
 	joined    []joined
+	members   map[string]*memberState
+	newest    int64 // of the members' samples
 }
 
 // part is what the fields remember; it is made when it is asked for.
@@ -273,36 +275,4 @@ func (l *Literal) json() []byte {
 		}
 	}
 	return appendText(nil, l.Value)
-}
-
-// join makes the latest sample of another feed a variable.
-type join struct {
-	as, key   string // the key is quoted, with its colon
-	source    int
-	feed      string
-	property  string // "": of the same twin
-	tolerance int64
-}
-
-// joined is the latest sample of another feed.
-type joined struct {
-	At   int64           `json:"at,omitempty"`
-	Data json.RawMessage `json:"data,omitempty"`
-}
-
-// appendJoins appends the variables, each with a comma; one is missing while
-// there is no sample or when it is too old.
-func (r *stateful) appendJoins(j *judgement, doc []byte) []byte {
-	if len(r.joins) == 0 {
-		return doc
-	}
-	p := j.m.part()
-	for i := range p.joined {
-		latest, n := &p.joined[i], &r.joins[i]
-		if latest.Data == nil || n.tolerance > 0 && j.at-latest.At > n.tolerance {
-			continue
-		}
-		doc = append(append(append(doc, n.key...), latest.Data...), ',')
-	}
-	return doc
 }

@@ -22,7 +22,9 @@ type Program struct {
 	alertNamed map[string]*alertRule
 	stateful   []*stateful
 	timed      bool // something can fall due without a sample
-	inhibits   bool // an alert inhibits another
+	links      []Link
+	linked     []link // by Link.ID
+	inhibits   bool   // an alert inhibits another
 }
 
 // rule is what every kind of rule has.

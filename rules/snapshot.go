@@ -24,10 +24,13 @@ func (st *State) Append(b []byte) []byte {
 	if st.found != noTime {
 		b = strconv.AppendInt(append(b, `,"found":`...), st.found, 10)
 	}
+	if st.group {
+		b = append(b, `,"group":true`...)
+	}
 	b = append(b, `,"feeds":{`...)
 	n := 0
 	for i, f := range st.feeds {
-		if f.newest != noTime {
+		if f.newest != noTime || f.seen > 0 {
 			b = append(appendText(appendComma(b, n), p.feeds[i]), ":["...)
 			b = strconv.AppendInt(b, f.newest, 10)
 			b = append(strconv.AppendUint(append(b, ','), uint64(f.seen), 10), ']')
@@ -134,20 +137,22 @@ type memoryJSON struct {
 
 // partsJSON is how the parts of a memory are written.
 type partsJSON struct {
-	Told      []int64           `json:"told,omitempty"`
-	History   history           `json:"history,omitzero"`
-	Flaps     bool              `json:"flaps,omitempty"`
-	Sent      int8              `json:"sent,omitempty"`
-	Known     []knownJSON       `json:"known,omitempty"`
-	Was       []rawJSON         `json:"was,omitempty"`
-	Rates     []json.RawMessage `json:"rates,omitempty"`
-	Window    json.RawMessage   `json:"window,omitempty"`
-	Repeat    json.RawMessage   `json:"repeat,omitempty"`
-	Unchanged json.RawMessage   `json:"unchanged,omitempty"`
-	Fence     fenceState        `json:"fence,omitzero"`
-	Sequence  *sequence.State   `json:"sequence,omitempty"`
-	Base      rawJSON           `json:"base,omitempty"`
-	Joined    []joined          `json:"joined,omitempty"`
+	Told      []int64                 `json:"told,omitempty"`
+	History   history                 `json:"history,omitzero"`
+	Flaps     bool                    `json:"flaps,omitempty"`
+	Sent      int8                    `json:"sent,omitempty"`
+	Known     []knownJSON             `json:"known,omitempty"`
+	Was       []rawJSON               `json:"was,omitempty"`
+	Rates     []json.RawMessage       `json:"rates,omitempty"`
+	Window    json.RawMessage         `json:"window,omitempty"`
+	Repeat    json.RawMessage         `json:"repeat,omitempty"`
+	Unchanged json.RawMessage         `json:"unchanged,omitempty"`
+	Fence     fenceState              `json:"fence,omitzero"`
+	Sequence  *sequence.State         `json:"sequence,omitempty"`
+	Base      rawJSON                 `json:"base,omitempty"`
+	Joined    []joined                `json:"joined,omitempty"`
+	Members   map[string]*memberState `json:"members,omitempty"`
+	Newest    int64                   `json:"newest,omitempty"`
 }
 
 type knownJSON struct {
@@ -164,7 +169,7 @@ func (r *stateful) encodeParts(p *parts) *partsJSON {
 		return nil
 	}
 	w := &partsJSON{
-		Told: p.told.times, History: p.history, Flaps: p.flaps, Sent: p.sent, Was: p.was, Fence: p.fence, Sequence: p.sequence, Base: p.base, Joined: p.joined,
+		Told: p.told.times, History: p.history, Flaps: p.flaps, Sent: p.sent, Was: p.was, Fence: p.fence, Sequence: p.sequence, Base: p.base, Joined: p.joined, Members: p.members, Newest: p.newest,
 	}
 	for _, k := range p.known {
 		w.Known = append(w.Known, knownJSON{k.at, k.value})
@@ -202,7 +207,7 @@ func (r *stateful) decodeParts(w *partsJSON) (*parts, error) {
 		return nil, nil
 	}
 	p := &parts{
-		told: told{w.Told}, history: w.History, flaps: w.Flaps, sent: w.Sent, was: w.Was, fence: w.Fence, sequence: w.Sequence, base: w.Base, joined: w.Joined,
+		told: told{w.Told}, history: w.History, flaps: w.Flaps, sent: w.Sent, was: w.Was, fence: w.Fence, sequence: w.Sequence, base: w.Base, joined: w.Joined, members: w.Members, newest: w.Newest,
 	}
 	for _, k := range w.Known {
 		p.known = append(p.known, known{k.At, k.Value})
@@ -253,6 +258,7 @@ type stateJSON struct {
 	Version  int                    `json:"version"`
 	Bound    SourceSet              `json:"bound"`
 	Found    *int64                 `json:"found"`
+	Group    bool                   `json:"group"`
 	Feeds    map[string][2]int64    `json:"feeds"`
 	Episodes map[string]episodeJSON `json:"episodes"`
 	Memories map[string]memoryJSON  `json:"memories"`
@@ -299,7 +305,7 @@ func (p *Program) LoadState(b []byte, c *Counters) (*State, error) {
 		return nil, fmt.Errorf("state of %s: version %d; want %d", p.in.ID, in.Version, snapshotVersion)
 	}
 	st := p.NewState(in.Bound, c)
-	st.found = orNoTime(in.Found)
+	st.found, st.group = orNoTime(in.Found), in.Group
 	for feed, f := range in.Feeds {
 		pl := p.plans[feed]
 		if pl == nil {

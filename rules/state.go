@@ -23,6 +23,7 @@ type State struct {
 	episodes map[int]*episode // by place in Program.alerts: those that are not closed
 	facts    *Facts
 	counters *Counters
+	group    bool         // it is not of a twin, but of a group of twins
 	firing   []firingBits // by plan.slot, where there are many alerts
 }
 
@@ -65,6 +66,13 @@ func (p *Program) NewState(bound SourceSet, c *Counters) *State {
 	for i := range st.feeds {
 		st.feeds[i].newest = noTime
 	}
+	return st
+}
+
+// NewGroupState is the state of a group of twins; see Links.
+func (p *Program) NewGroupState(c *Counters) *State {
+	st := p.NewState(^SourceSet(0), c)
+	st.group = true
 	return st
 }
 
@@ -158,6 +166,7 @@ func (p *Program) Close(now time.Time, twin string, st *State, reason string, ou
 // Seq, Index and Hops of the outcomes are the caller's.
 func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, now time.Time, twin string, out []Outcome) (*State, []Outcome) {
 	next := p.NewState(bound, c)
+	next.group = st.group
 	next.found, next.facts = st.found, st.facts
 	for feed, pl := range p.plans {
 		if was := old.plans[feed]; was != nil {
@@ -194,7 +203,7 @@ func (p *Program) Fresh(old *Program) []string {
 	var fresh []string
 	for _, r := range p.stateful {
 		known := old != nil && slices.ContainsFunc(old.rules, func(o *rule) bool { return o.name == r.name && o.hash == r.hash })
-		if !known && r.lookBack() > 0 {
+		if !known && r.lookBack() > 0 && r.group == nil {
 			fresh = append(fresh, r.name)
 		}
 	}
@@ -231,10 +240,14 @@ func (p *Program) Prime(names []string, past, st *State, twin string, out []Outc
 		if e == nil || st.episodes[a.slot] != nil {
 			continue
 		}
-		e.number = 1
 		st.begin(a, e)
+		if !e.active {
+			continue
+		}
+		e.number = 1
 		o := a.outcome(p, twin, timeOf(e.starts), e, EventRaised, ReasonCondition)
 		o.Data = slices.Clone(e.data)
+		o.Life.Silent = !e.told
 		out = append(out, o)
 	}
 	st.rest()

@@ -36,6 +36,7 @@ type stateful struct {
 	sequence  *steps
 	gate      *schedule.Schedule // outside it the conditions count as false
 	joins     []join
+	group     *group
 	enrich    []enrichment
 
 	// needs are the fields of the sample that its own document or its context
@@ -128,6 +129,8 @@ type judgement struct {
 	at   int64
 	last int64 // the newest sample before
 	old  bool  // older than the newest, yet not late
+
+	quorum logic.Verdict // of a group
 }
 
 func (r *stateful) take(j *judgement, out []Outcome) []Outcome {
@@ -144,7 +147,12 @@ func (r *stateful) take(j *judgement, out []Outcome) []Outcome {
 		return r.collect(j, out)
 	}
 	if r.private != nil {
-		r.compose(j, r.base(j), nil)
+		base := r.base(j)
+		if len(r.joins) > 0 && !j.old {
+			p := j.m.part()
+			p.base = append(p.base[:0], base...)
+		}
+		r.compose(j, base, nil)
 	}
 	return r.decide(j, out)
 }
@@ -162,7 +170,9 @@ func (r *stateful) base(j *judgement) []byte {
 // decide judges what the view shows at the judgement's time.
 func (r *stateful) decide(j *judgement, out []Outcome) []Outcome {
 	verdict, level := r.verdict(j)
-	j.st.counters.rules[r.index].count(verdict)
+	if r.group == nil || r.group.quorum == nil { // a quorum counts its members
+		j.st.counters.rules[r.index].count(verdict)
+	}
 	if r.missing.Mode == MissingFalse && verdict == logic.Unknown {
 		verdict = logic.False
 	}
@@ -295,6 +305,9 @@ func truthy(value []byte) bool {
 func (r *stateful) verdict(j *judgement) (verdict logic.Verdict, level uint8) {
 	if r.sequence != nil {
 		return r.sequence.judge(r, j), 0
+	}
+	if r.group != nil && r.group.quorum != nil {
+		return j.quorum, 0
 	}
 	verdict = r.judgeConditions(j)
 	if r.repeat != nil {

@@ -75,7 +75,7 @@ func (p *Program) expire(now int64, exact bool, mo *moment, out []Outcome) []Out
 		} else {
 			m := r.remembered(st)
 			r.recall(mo, m)
-			j := judgement{moment: mo, m: m, at: at, last: st.feeds[r.feedSlot].newest}
+			j := judgement{moment: mo, m: m, at: at, last: r.newest(st, m)}
 			out = r.fall(&j, kind, out)
 			st.keep(r, m)
 		}
@@ -90,7 +90,15 @@ func (p *Program) expire(now int64, exact bool, mo *moment, out []Outcome) []Out
 // confirmed says whether a tick may make something fall due that hangs on
 // samples: it is not of a backlog that is judged hours late.
 func (r *stateful) confirmed(st *State, at, now int64) bool {
-	return now-at <= tickSlack || r.maxGap > 0 && now-st.feeds[r.feedSlot].newest <= r.maxGap
+	return now-at <= tickSlack || r.maxGap > 0 && now-r.newest(st, st.memory(r)) <= r.maxGap
+}
+
+// newest is the time of the newest sample that the rule counts on.
+func (r *stateful) newest(st *State, m *memory) int64 {
+	if r.group != nil && m != nil && m.parts != nil {
+		return m.parts.newest
+	}
+	return st.feeds[r.feedSlot].newest
 }
 
 // rest finds when the state is to be woken next.
@@ -120,7 +128,7 @@ func (st *State) next() (at int64, kind timer, r *stateful, a *alertRule) {
 	}
 	if st.program.in.Enabled {
 		for _, s := range st.program.stateful {
-			if !s.timed || !st.bound.Has(s.source) {
+			if !s.timed || !st.bound.Has(s.source) || st.group != (s.group != nil) {
 				continue
 			}
 			if due, what := s.next(st, st.memory(s)); sooner(due, what) {
@@ -144,7 +152,7 @@ func (r *stateful) next(st *State, m *memory) (int64, timer) {
 			due, kind = at, what
 		}
 	}
-	newest := st.feeds[r.feedSlot].newest
+	newest := r.newest(st, m)
 	var e *episode
 	if r.alert != nil {
 		e = st.episodes[r.alert.slot]

@@ -132,6 +132,11 @@ func FromModel(model *Twin, id, label string) Twin {
 // Model is the id of the twin that a twin was made from; "" when it says none.
 func Model(t *Twin) string { return uri(t, rules.PropModel) }
 
+// IsModel says whether the twin is one that others are made from.
+func IsModel(t *Twin) bool {
+	return t.Has(rules.PropType, rules.Literal{Kind: rules.URI, Value: rules.TypeModel})
+}
+
 // Maker is the interaction that made an output twin, or "" for any other twin.
 func Maker(t *Twin) string {
 	if !t.Has(rules.PropCreatedFrom, rules.Literal{Kind: rules.URI, Value: rules.CreatedByInteraction}) {

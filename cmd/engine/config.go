@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin.internal/alerts"
 	"tocsin.internal/bus"
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
@@ -54,8 +55,13 @@ type config struct {
 		Level  string `json:"level"`
 		Format string `json:"format"`
 	} `json:"log"`
-	Sources []part `json:"sources"`
-	Sinks   []part `json:"sinks"`
+	Alerts struct {
+		HistoryMaxBytes int64         `json:"historyMaxBytes"`
+		HistoryMaxAge   time.Duration `json:"historyMaxAge"`
+	} `json:"alerts"`
+	Sources []part         `json:"sources"`
+	Sinks   []part         `json:"sinks"`
+	Routes  strictjson.Raw `json:"routes"`
 }
 
 type tlsConfig struct {
@@ -71,6 +77,7 @@ type part struct {
 	Outcome strictjson.Raw  `json:"outcome"` // sinks: the one kind of outcome it gets; absent = all
 	Workers int             `json:"workers"` // sinks: deliveries at a time
 	Retry   []time.Duration `json:"retry"`   // sinks: waits between attempts
+	Quiet   bool            `json:"quiet"`   // sinks: it gets what nobody is to be told of, too
 	With    strictjson.Raw  `json:"with"`
 }
 
@@ -112,7 +119,15 @@ func (c *config) checkSettings(raw strictjson.Raw) error {
 			errs = append(errs, at.At.Errorf("%w", err))
 		}
 	}
-	note(c.busConfig().Check(), "bus")
+	b := c.busConfig()
+	b.AlertsMaxBytes, b.AlertsMaxAge = 0, 0 // they have a place of their own
+	note(b.Check(), "bus")
+	if n := c.Alerts.HistoryMaxBytes; n != 0 && n < 1<<20 {
+		note(fmt.Errorf("got %d; want at least 1048576 (1 MiB)", n), "alerts", "historyMaxBytes")
+	}
+	if d := c.Alerts.HistoryMaxAge; d != 0 && d < time.Minute {
+		note(fmt.Errorf("got %s; want at least 1m", d), "alerts", "historyMaxAge")
+	}
 	note(checkListen(c.HTTP.Listen), "http", "listen")
 	_, levelErr := logLevel(c.Log.Level)
 	note(levelErr, "log", "level")
@@ -152,7 +167,38 @@ func checkListen(address string) error {
 func (c *config) check() error {
 	_, sourceErr := c.makeSources(surroundings{})
 	_, sinkErr := c.makeSinks(surroundings{})
-	return strictjson.Join(sourceErr, sinkErr)
+	_, routeErr := c.makeRoutes()
+	return strictjson.Join(sourceErr, sinkErr, routeErr)
+}
+
+// makeRoutes reads the routes. A sink that one of them names must be one that
+// can be told of alerts.
+func (c *config) makeRoutes() ([]alerts.Route, error) {
+	if c.Routes.IsZero() {
+		return nil, nil
+	}
+	var names []string
+	deaf := map[string]string{} // sinks that get another kind of outcome
+	for _, p := range c.Sinks {
+		names = append(names, p.Name)
+		if kind := p.Outcome.Str(); kind != "" && kind != string(rules.Alert) && kind != string(rules.Notification) {
+			deaf[p.Name] = kind
+		}
+	}
+	routes, err := alerts.DecodeRoutes(c.Routes, names)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i, r := range routes {
+		for j, name := range r.Sinks {
+			if kind := deaf[name]; kind != "" {
+				at := c.Routes.Elems()[i].Member("sinks").Elems()[j]
+				errs = append(errs, at.At.Errorf(`sink %q gets only outcomes of the kind %s; want one for "alert", "notification" or all`, name, kind))
+			}
+		}
+	}
+	return routes, strictjson.Join(errs...)
 }
 
 func (c *config) makeSources(s surroundings) ([]engine.NamedSource, error) {
@@ -162,7 +208,7 @@ func (c *config) makeSources(s surroundings) ([]engine.NamedSource, error) {
 		if p.Kind.IsZero() {
 			continue // said already: it is missing
 		}
-		for name, has := range map[string]bool{"outcome": !p.Outcome.IsZero(), "workers": p.Workers != 0, "retry": p.Retry != nil} {
+		for name, has := range map[string]bool{"outcome": !p.Outcome.IsZero(), "workers": p.Workers != 0, "retry": p.Retry != nil, "quiet": p.Quiet} {
 			if has {
 				errs = append(errs, p.Kind.At.Errorf("source %q has %q; only sinks do", p.Name, name))
 			}
@@ -200,7 +246,7 @@ func (c *config) makeSinks(s surroundings) ([]engine.NamedSink, error) {
 			errs = append(errs, sinkErr, kindErr)
 			continue
 		}
-		out = append(out, engine.NamedSink{Name: p.Name, Kind: kind, Sink: sink, Workers: p.Workers, Retry: p.Retry})
+		out = append(out, engine.NamedSink{Name: p.Name, Kind: kind, Sink: sink, Workers: p.Workers, Retry: p.Retry, Quiet: p.Quiet})
 	}
 	return out, strictjson.Join(append(errs, unique(c.Sinks)...)...)
 }
@@ -254,6 +300,7 @@ func (c *config) busConfig() bus.Config {
 		Dir: b.Dir, Listen: b.Listen, Durability: bus.Durability(b.Durability), URL: b.URL, Creds: b.Creds,
 		TLS: bus.TLS(b.TLS), Partitions: b.Partitions, FeedMaxBytes: b.FeedMaxBytes, OutMaxBytes: b.OutMaxBytes,
 		DeadMaxBytes: b.DeadMaxBytes, ReplayWindow: b.ReplayWindow, Replicas: b.Replicas,
+		AlertsMaxBytes: c.Alerts.HistoryMaxBytes, AlertsMaxAge: c.Alerts.HistoryMaxAge,
 	}
 }
 
@@ -299,7 +346,7 @@ func (c *config) overlay(environ []string) (warnings []string, err error) {
 	var errs []error
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, "TOCSIN_") {
+		if !strings.HasPrefix(name, "TOCSIN_") || name == urlVariable {
 			continue
 		}
 		field, ok := fields[name]
@@ -331,10 +378,10 @@ func envFields(prefix string, v reflect.Value, into map[string]reflect.Value) {
 	for i := range v.NumField() {
 		tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		name := prefix + "_" + strings.ToUpper(strings.TrimPrefix(tag, "$"))
-		switch f := v.Field(i); f.Kind() {
-		case reflect.Struct:
+		switch f := v.Field(i); {
+		case f.Type() == reflect.TypeFor[strictjson.Raw](), f.Kind() == reflect.Slice:
+		case f.Kind() == reflect.Struct:
 			envFields(name, f, into)
-		case reflect.Slice:
 		default:
 			into[name] = f
 		}

@@ -71,7 +71,8 @@ Exit codes: 0 fine; 1 the answer is no (an invalid rule), or, of run, its
 surroundings failed; 2 wrong use, or, of run, a configuration that cannot be used.`,
 		Example: `  engine demo --rounds 5
   engine validate examples/rules/overheating/interaction.json
-  engine run -c engine.json`,
+  engine run -c engine.json
+  engine alerts severity=critical`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -82,7 +83,7 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), runCommand(), validateCommand(), replayCommand(), versionCommand())
+	root.AddCommand(demoCommand(), runCommand(), validateCommand(), replayCommand(), alertsCommand(), versionCommand())
 	return root
 }
 

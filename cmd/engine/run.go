@@ -129,10 +129,14 @@ func runEngine(ctx context.Context, f runFlags, stdout, stderr io.Writer) error 
 	if err != nil {
 		return exit{exitWrong, err}
 	}
+	routes, err := c.makeRoutes()
+	if err != nil {
+		return exit{exitWrong, err}
+	}
 	e, err := engine.New(ctx, engine.Config{
 		Bus: b, Log: log, RulesPath: c.Rules, Twins: described, Unknown: engine.Policy(c.Twins.Unknown), CreateFrom: c.Twins.CreateFrom,
 		MaxSampleBytes: c.MaxSampleBytes, Sources: sourceList, Sinks: sinkList, DrainTimeout: c.DrainTimeout, SnapshotEvery: c.SnapshotEvery,
-		Clock: engine.Clock(c.Clock), MaxSkew: c.MaxSkew,
+		Clock: engine.Clock(c.Clock), MaxSkew: c.MaxSkew, Routes: routes,
 	})
 	if errors.Is(err, engine.ErrConfig) {
 		return exit{exitWrong, err}

@@ -120,7 +120,7 @@ func kindOfDocument(raw strictjson.Raw) string {
 	if raw.Kind() == strictjson.Array || !raw.Member("twinId").IsZero() {
 		return "twins"
 	}
-	for _, name := range []string{"bus", "http", "twins", "sinks", "log", "maxSampleBytes", "drainTimeout", "snapshotEvery", "clock", "maxSkew"} {
+	for _, name := range []string{"bus", "http", "twins", "sinks", "log", "maxSampleBytes", "drainTimeout", "snapshotEvery", "clock", "maxSkew", "alerts", "routes"} {
 		if !raw.Member(name).IsZero() {
 			return "configuration"
 		}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// urlVariable names the engine to talk to, when --url does not.
+const urlVariable = "TOCSIN_URL"
+
+const defaultURL = "http://127.0.0.1:8080"
+
+// client talks to a running engine.
+type client struct{ url string }
+
+// addURL adds the flag that says which engine.
+func (c *client) addURL(cmd *cobra.Command) {
+	base := os.Getenv(urlVariable)
+	if base == "" {
+		base = defaultURL
+	}
+	cmd.PersistentFlags().StringVar(&c.url, "url", base, "of the running engine; "+urlVariable+" sets it too")
+}
+
+// refusal is what the engine answers when it does not do what it is asked.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (r refusal) Error() string { return r.text }
+
+// ask sends a request and decodes the answer into into, where that is not nil.
+// The error has its exit code.
+func (c *client) ask(ctx context.Context, method, path string, body, into any) error {
+	err := c.request(ctx, method, path, body, into)
+	if r, ok := errors.AsType[refusal](err); ok && r.status == http.StatusBadRequest {
+		return exit{exitWrong, err}
+	}
+	if err != nil {
+		return exit{exitNo, err}
+	}
+	return nil
+}
+
+func (c *client) request(ctx context.Context, method, path string, body, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	text := ""
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		text = string(b)
+	}
+	base, err := url.Parse(c.url)
+	if err != nil || base.Host == "" {
+		return wrongUse("--url: got %q; want a URL such as %s", c.url, defaultURL)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.url, "/")+path, strings.NewReader(text))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("no engine at %s: %w", c.url, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it is read
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("engine at %s: %w", c.url, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return refused(resp.StatusCode, answer)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("engine at %s: %w", c.url, err)
+	}
+	return nil
+}
+
+func refused(status int, answer []byte) error {
+	var said struct{ Error, Pending string }
+	if json.Unmarshal(answer, &said) != nil || said.Error+said.Pending == "" {
+		said.Error = fmt.Sprintf("%d %s", status, http.StatusText(status))
+	}
+	return refusal{status, said.Error + said.Pending}
+}

@@ -138,7 +138,7 @@ func (b *Bus) Alerts(ctx context.Context) iter.Seq2[[]byte, error] { return all(
 type HistoryQuery struct {
 	Interaction, Rule string // both or none
 	Twin              string // "" = of all
-	ID                string // of the episode; "" = any
+	Holds             string // a part of the outcome's JSON; "" = any
 	Newest            uint64 // look only at so many of the newest messages; 0 = at all
 }
 
@@ -173,10 +173,10 @@ func (b *Bus) History(ctx context.Context, q HistoryQuery) iter.Seq2[AlertEvent,
 		if !q.everything() {
 			subjects = []string{q.subject(b.config.Partitions)}
 		}
-		if from <= last && !b.events(ctx, b.history, q.ID, subjects, from, last, yield) {
+		if from <= last && !b.events(ctx, b.history, q.Holds, subjects, from, last, yield) {
 			return
 		}
-		b.events(ctx, b.out, q.ID, []string{q.subject(b.config.Partitions)}, copied+1, math.MaxUint64, yield)
+		b.events(ctx, b.out, q.Holds, []string{q.subject(b.config.Partitions)}, copied+1, math.MaxUint64, yield)
 	}
 }
 
@@ -216,7 +216,7 @@ func sourceSeq(h nats.Header) uint64 {
 
 // events yields the alerts of a stream from one sequence to another; false when
 // no more are wanted.
-func (b *Bus) events(ctx context.Context, s jetstream.Stream, id string, subjects []string, from, to uint64, yield func(AlertEvent, error) bool) bool {
+func (b *Bus) events(ctx context.Context, s jetstream.Stream, holds string, subjects []string, from, to uint64, yield func(AlertEvent, error) bool) bool {
 	fail := func(err error) bool {
 		yield(AlertEvent{}, fmt.Errorf("stream %s: %w", s.CachedInfo().Config.Name, err))
 		return false
@@ -227,10 +227,7 @@ func (b *Bus) events(ctx context.Context, s jetstream.Stream, id string, subject
 	if err != nil {
 		return fail(err)
 	}
-	var needle []byte
-	if id != "" {
-		needle = []byte(`"id":"` + id + `"`)
-	}
+	needle := []byte(holds)
 	for {
 		batch, err := c.FetchNoWait(historyFetch)
 		if err != nil {

@@ -120,8 +120,8 @@ func TestHistoryOutlivesOut(t *testing.T) {
 		{HistoryQuery{Twin: "a"}, []string{"a raised", "a cleared"}},
 		{HistoryQuery{Interaction: "hot", Rule: "too.hot", Twin: "b"}, []string{"b raised"}},
 		{HistoryQuery{Interaction: "hot", Rule: "too"}, nil},
-		{HistoryQuery{ID: "al_a"}, []string{"a raised", "a cleared"}},
-		{HistoryQuery{ID: "al_"}, nil},
+		{HistoryQuery{Holds: `"id":"al_a"`}, []string{"a raised", "a cleared"}},
+		{HistoryQuery{Holds: `"id":"al_"`}, nil},
 		{HistoryQuery{Newest: 2}, []string{"c raised", "c cleared"}},
 		{HistoryQuery{Newest: 9}, []string{"a raised", "b raised", "a cleared", "c raised", "c cleared"}},
 	} {

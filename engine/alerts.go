@@ -36,27 +36,19 @@ func newestFirst(records []alerts.Record) {
 }
 
 // ClosedAlerts are the alerts that match and that are closed, those that began
-// last first, as far as the newest 200,000 events of the history tell.
+// last first, as far as the newest 200,000 events of the history tell. They are
+// as their last event says; who commented before that, Alert knows.
 func (e *Engine) ClosedAlerts(ctx context.Context, filter alerts.Matchers) ([]alerts.Record, error) {
-	episodes := map[string]*alerts.Record{}
-	for event, err := range e.bus.History(ctx, bus.HistoryQuery{Newest: historyDepth}) {
+	// Only the last event of an episode is closed.
+	q := bus.HistoryQuery{Holds: `"status":"` + rules.StatusClosed + `"`, Newest: historyDepth}
+	var out []alerts.Record
+	for event, err := range e.bus.History(ctx, q) {
 		if err != nil {
 			return nil, err
 		}
-		if event.Err != nil {
-			continue
-		}
-		r := episodes[event.Outcome.ID]
-		if r == nil {
-			r = new(alerts.Record)
-			episodes[event.Outcome.ID] = r
-		}
-		r.Apply(&event.Outcome)
-	}
-	var out []alerts.Record
-	for _, r := range episodes {
-		if r.Outcome.Life != nil && !r.Current() && filter.Match(&r.Outcome) {
-			out = append(out, *r)
+		var r alerts.Record
+		if event.Err == nil && filter.Match(&event.Outcome) && r.Apply(&event.Outcome) && !r.Current() {
+			out = append(out, r)
 		}
 	}
 	newestFirst(out)
@@ -86,10 +78,10 @@ func (e *Engine) Alert(ctx context.Context, id string) (alerts.Record, error) {
 // AlertHistory is what became of an episode, the oldest event first, as far as
 // the history still has it. The error may wrap ErrNoAlert.
 func (e *Engine) AlertHistory(ctx context.Context, id string) ([]rules.Outcome, error) {
-	q := bus.HistoryQuery{ID: id, Newest: historyDepth}
+	q := bus.HistoryQuery{Holds: `"id":"` + id + `"`, Newest: historyDepth}
 	open := e.board.get(id)
 	if open != nil {
-		q = bus.HistoryQuery{ID: id, Interaction: open.Outcome.Interaction, Rule: open.Outcome.Rule, Twin: open.Outcome.Twin}
+		q.Newest, q.Interaction, q.Rule, q.Twin = 0, open.Outcome.Interaction, open.Outcome.Rule, open.Outcome.Twin
 	}
 	var out []rules.Outcome
 	for event, err := range e.bus.History(ctx, q) {

@@ -358,7 +358,7 @@ func TestPeopleAct(t *testing.T) {
 		{rules.Action{Do: "comment", By: "ann"}, "comment is missing; comment wants to know why"},
 		{rules.Action{Do: "shelve", By: "ann", Until: time.Now().Add(time.Hour)}, "comment is missing; shelve wants to know why"},
 		{rules.Action{Do: "shelve", By: "ann", Comment: "x"}, "until is missing; want the end of the shelf, within 24h0m0s"},
-		{rules.Action{Do: "shelve", By: "ann", Comment: "x", Until: time.Date(2017, 11, 22, 12, 0, 0, 0, time.UTC)}, "until is 2017-11-02T12:00:00Z, which is over; want a time to come"},
+		{rules.Action{Do: "shelve", By: "ann", Comment: "x", Until: time.Date(2017, 11, 22, 12, 0, 0, 0, time.UTC)}, "until is 2017-11-22T12:00:00Z, which is over; want a time to come"},
 		{rules.Action{Do: "shelve", By: "ann", Comment: "x", Until: time.Date(2125, 11, 22, 12, 0, 0, 0, time.UTC)}, "until is 2125-11-22T12:00:00Z; want a time within 24h0m0s"},
 		{rules.Action{Do: "unack", By: "ann"}, "not acknowledged"},
 		{rules.Action{Do: "unshelve", By: "ann"}, "not shelved"},

@@ -134,6 +134,7 @@ func (p *partition) connect(m *member, e event, out *[]rules.Outcome) {
 			delete(p.linked, key)
 		}
 	}
+	was := m.links
 	m.links = nil
 	var groups []membership
 	for _, b := range m.bindings {
@@ -149,6 +150,13 @@ func (p *partition) connect(m *member, e event, out *[]rules.Outcome) {
 				i, _ := slices.BinarySearchFunc(p.linked[key], b, func(a, b *binding) int { return strings.Compare(a.twin, b.twin) })
 				p.linked[key] = slices.Insert(p.linked[key], i, b)
 				m.links = append(m.links, key)
+			}
+		}
+	}
+	for _, b := range m.bindings {
+		for _, key := range was {
+			if key.program == b.program.ID() && !slices.Contains(m.links, key) {
+				b.program.Unjoin(key.link, b.state)
 			}
 		}
 	}

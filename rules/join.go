@@ -134,6 +134,18 @@ func (p *Program) Relay(id int, s *Sample, twin string, st *State, out []Outcome
 	return out
 }
 
+// Unjoin forgets what a link has brought: the twin has another value of the
+// property now.
+func (p *Program) Unjoin(id int, st *State) {
+	if id >= len(p.linked) || p.linked[id].join < 0 {
+		return
+	}
+	l := p.linked[id]
+	if m := st.memory(l.stateful); m != nil && m.parts != nil && l.join < len(m.parts.joined) {
+		m.parts.joined[l.join] = joined{}
+	}
+}
+
 // Leave tells a group that a twin is no longer of it.
 func (p *Program) Leave(id int, member string, now time.Time, twin string, seq uint64, st *State, out []Outcome) []Outcome {
 	l := p.linked[id]

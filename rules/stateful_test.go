@@ -79,6 +79,7 @@ func story(t *testing.T, doc string, steps ...string) []string {
 	require.NoError(t, err)
 	st := p.NewState(1, nil)
 	var told []string
+	var last rules.Outcome
 	for i, step := range steps {
 		var seconds float64
 		var feed, data string
@@ -91,9 +92,12 @@ func story(t *testing.T, doc string, steps ...string) []string {
 		}
 		at := start.Add(time.Duration(seconds * float64(time.Second)))
 		var out []rules.Outcome
-		if feed == "tick" {
+		switch feed {
+		case "tick":
 			out = p.Tick(at, "m1", st, uint64(i+1), nil)
-		} else {
+		case "act":
+			out = p.Act(rules.Action{Do: data, ID: last.ID, Interaction: "i", Rule: last.Rule, By: "ann", Comment: "why", Until: at.Add(time.Minute)}, at, "m1", st, nil)
+		default:
 			s := rules.Sample{Twin: "m1", Feed: feed, At: at, Data: []byte(data), Seq: uint64(i + 1)}
 			out = p.Eval(&s, st, nil)
 		}
@@ -105,6 +109,7 @@ func story(t *testing.T, doc string, steps ...string) []string {
 		st = loaded // each step goes on from a snapshot
 		for _, o := range out {
 			told = append(told, tell(&o))
+			last = o
 		}
 	}
 	return told
@@ -116,6 +121,9 @@ func tell(o *rules.Outcome) string {
 		return at + " " + o.Feed + " " + string(o.Data)
 	}
 	text := at + " " + o.Life.Event
+	if o.Rule != "a" {
+		text = at + " " + o.Rule + " " + o.Life.Event
+	}
 	if o.Severity != "major" {
 		text += " " + o.Severity
 	}
@@ -127,6 +135,14 @@ func tell(o *rules.Outcome) string {
 	}
 	return text
 }
+
+const inhibited = `{"id":"i","sources":[{"id":"1","modelDid":"m","feeds":[{"id":"f"}]}],"rules":[
+{"alert":{"id":"a","severity":"major","sourceId":"1","sourceFeedId":"f","inhibitedBy":["offline"],"conditions":[{"jsonLogic":{">":[{"var":"t"},30]}}]}},
+{"alert":{"id":"offline","severity":"major","sourceId":"1","sourceFeedId":"f","conditions":[{"jsonLogic":{"!":[{"var":"on"}]}}]}}]}`
+
+const held = `{"id":"i","sources":[{"id":"1","modelDid":"m","feeds":[{"id":"f"}]}],"rules":[
+{"transformation":{"sourceId":"1","sourceFeedId":"f","outputFeedId":"o","outputFieldId":"hot","outputTrueValue":true,"outputFalseValue":false,"for":"10s",
+ "conditions":[{"jsonLogic":{">":[{"var":"t"},30]},"fieldsIncludedInOutput":["t"]}]}}]}`
 
 func TestStories(t *testing.T) {
 	hot := func(fields string) string {
@@ -349,6 +365,54 @@ func TestStories(t *testing.T) {
 			hot(`"flapping":{"window":4,"low":0.2,"high":0.6}`),
 			[]string{`0 f {"t":31}`, `1 f {"t":1}`, `2 f {"t":31}`, `3 f {"t":1}`, `4 f {"t":31}`, `5 f {"t":1}`, `6 f {"t":31}`, `7 f {"t":31}`, `8 f {"t":31}`, `9 f {"t":31}`},
 			[]string{`0 raised`, `1 cleared`, `2 raised`, `2 flapping`, `3 cleared`, `4 raised quiet`, `5 cleared quiet`, `6 raised quiet`, `9 flapping`},
+		},
+		{
+			"join with another feed of the twin, judged on either's sample",
+			alertOf(`"join":{"as":"other","sourceId":"1","sourceFeedId":"g","tolerance":"10s"},"conditions":[{"jsonLogic":{">":[{"var":"t"},{"var":"other.limit.high"}]}}]`),
+			[]string{`0 f {"t":31}`, `1 g {"limit":{"high":30}}`, `2 g {"limit":{"high":40}}`, `3 f {"t":41}`, `4 f {"t":39}`, `13 f {"t":99}`, `14 g {"limit":{"high":98}}`},
+			[]string{`1 raised`, `2 cleared`, `3 raised`, `4 cleared`, `14 raised`},
+		},
+		{
+			"inhibitedBy: recorded, not told, and told when the other one ends",
+			inhibited,
+			[]string{`0 f {"t":31,"on":true}`, `1 f {"t":31,"on":false}`, `2 f {"t":31,"on":true}`, `3 f {"t":1,"on":false}`, `4 f {"t":1,"on":true}`, `5 f {"t":31,"on":false}`, `6 f {"t":31,"on":true}`, `7 f {"t":1,"on":true}`},
+			[]string{`0 raised`, `1 offline raised`, `1 suppressed quiet`, `2 offline cleared`, `2 unsuppressed quiet`, `3 cleared`, `3 offline raised`, `4 offline cleared`, `5 raised quiet`, `5 offline raised`, `6 offline cleared`, `6 unsuppressed`, `7 cleared`},
+		},
+		{
+			"acknowledged by two people at once: the first one has it",
+			hot(`"repeatInterval":"10s"`),
+			[]string{`0 f {"t":31}`, `1 act ack`, `1 act ack`, `30 tick`, `31 act unack`, `31 act comment`, `45 tick`, `50 f {"t":1}`},
+			[]string{`0 raised`, `1 acknowledged manual`, `31 unacknowledged manual`, `31 commented manual quiet`, `41 repeated timer`, `50 cleared`},
+		},
+		{
+			"a shelf ends by itself",
+			hot(`"for":"1s"`),
+			[]string{`0 f {"t":31}`, `1 f {"t":31}`, `2 act shelve`, `62 tick`, `63 tick`, `64 f {"t":1}`},
+			[]string{`1 raised`, `2 shelved manual quiet`, `62 unshelved timer quiet`, `64 cleared`},
+		},
+		{
+			"a simple alert has a shelf and can be cleared by hand; the next true sample raises it again",
+			alertOf(`"conditions":[{"jsonLogic":{">":[{"var":"t"},30]}}]`),
+			[]string{`0 f {"t":31}`, `1 act shelve`, `70 tick`, `71 act clear`, `72 f {"t":31}`},
+			[]string{`0 raised`, `1 shelved manual quiet`, `61 unshelved timer quiet`, `71 cleared manual`, `72 raised`},
+		},
+		{
+			"latched: stays until it is reset",
+			hot(`"latched":true`),
+			[]string{`0 f {"t":31}`, `1 f {"t":1}`, `2 act reset`, `3 f {"t":31}`, `4 act reset`, `5 f {"t":1}`, `6 f {"t":31}`},
+			[]string{`0 raised`, `1 cleared`, `2 reset manual`, `3 raised`, `5 cleared`, `6 raised`},
+		},
+		{
+			"ackRequired: closed by the acknowledgement",
+			hot(`"ackRequired":true`),
+			[]string{`0 f {"t":31}`, `1 f {"t":1}`, `2 f {"t":31}`, `3 f {"t":1}`, `4 act ack`},
+			[]string{`0 raised`, `1 cleared`, `2 raised`, `3 cleared`, `4 acknowledged manual`, `4 closed manual`},
+		},
+		{
+			"a transformation holds its value, also between samples",
+			held,
+			[]string{`0 f {"t":31}`, `5 f {"t":31}`, `11 tick`, `12 f {"t":31}`, `13 f {"t":1}`, `14 f {}`},
+			[]string{`0 o {"hot":false,"t":31}`, `5 o {"hot":false,"t":31}`, `10 o {"hot":true,"t":31}`, `12 o {"hot":true,"t":31}`, `13 o {"hot":false,"t":1}`},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -266,7 +266,7 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 		return err
 	}
 	listening := make(chan struct{})
-	out.Go(func() error { return fail(e.listen(outCtx, func() { close(listening) })) })
+	out.Go(func() error { return fail(e.listen(outCtx, sync.OnceFunc(func() { close(listening) }))) })
 	out.Go(func() error { return fail(e.projector.run(outCtx, found, listening)) })
 	for _, d := range deliveries {
 		out.Go(func() error { return fail(d.run(outCtx, listening)) })

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules/logic"
@@ -104,12 +105,29 @@ func (c *compiler) window(spec *RuleSpec, s *stateful, feed *SourceFeed) {
 	if w.Slide > w.Size && w.Size > 0 {
 		c.warnf(at(w.raw, "slide"), "the slide is longer than the size: samples between two windows count in none")
 	}
-	var err error
-	if out.spec, err = series.NewWindow(made); err != nil {
-		c.errorf(w.raw.At, "%v", err)
+	if step := w.step(); step > 0 && spec.AllowedLateness/step > series.MaxSteps {
+		c.errorf(at(spec.raw, "allowedLateness"), "%d times what lies between two windows; want at most %d times", spec.AllowedLateness/step, series.MaxSteps)
 		return
 	}
-	s.window = out
+	var err error
+	if out.spec, err = series.NewWindow(made); err == nil {
+		s.window = out
+	} else if c.in.wrong == nil { // else Decode has complained
+		c.errorf(w.raw.At, "%v", err)
+	}
+}
+
+// step is the least time between two windows; 0 where they are no matter of time.
+func (w *Window) step() time.Duration {
+	switch {
+	case w.Type == "session" && w.MaxDuration > 0:
+		return min(w.Timeout, w.MaxDuration)
+	case w.Type == "hopping":
+		return w.Slide
+	case w.Type == "tumbling":
+		return w.Size
+	}
+	return w.Timeout
 }
 
 func (c *compiler) joins(spec *RuleSpec, s *stateful) {
@@ -127,10 +145,14 @@ func (c *compiler) joins(spec *RuleSpec, s *stateful) {
 
 // variable checks the name of what a rule makes.
 func (c *compiler) variable(name string, at strictjson.Place, s *stateful) {
-	if strings.ContainsAny(name, ".$") {
+	feed := c.feed(s.rule)
+	switch {
+	case strings.ContainsAny(name, ".$"):
 		c.errorf(at, "got %q; want a name without a dot and without $", name)
-	} else if s.makes(name) {
+	case s.makes(name):
 		c.errorf(at, "%q is there twice; want another name for one", name)
+	case feed != nil && slices.Contains(feed.FieldIDs, name):
+		c.errorf(at, "%q is a field of feed %q; want another name (\"as\")", name, feed.ID)
 	}
 }
 
@@ -177,14 +199,23 @@ func (c *compiler) made(spec *RuleSpec, s *stateful, v logic.Var) {
 			}
 		}
 		for i := range s.enrich {
-			if e := &s.enrich[i]; e.as == first && rest != "" && !slices.Contains(e.names, rest) {
+			switch e := &s.enrich[i]; {
+			case e.as != first:
+			case rest == "":
+				c.errorf(v.Place, "%q is all properties; want one of them, such as %q", first, first+".max")
+			case !slices.Contains(e.names, rest):
 				e.names = append(e.names, rest)
 			}
 		}
 		return
 	}
-	if !slices.Contains(known, rest) {
-		c.errorf(v.Place, "no %s is called %q%s", strings.TrimPrefix(first, "$"), rest, nearest(rest, known))
+	what := map[string]string{"$rate": "rate", "$agg": "aggregate", "steps": "step"}[first]
+	switch {
+	case len(known) == 0: // there is another complaint
+	case rest == "":
+		c.errorf(v.Place, "%q alone has no value; want the name of a %s behind it, such as %q", first, what, first+"."+slices.Min(known))
+	case !slices.Contains(known, rest):
+		c.errorf(v.Place, "no %s is called %q%s", what, rest, nearest(rest, known))
 	}
 }
 
@@ -238,13 +269,13 @@ func (c *compiler) finish(spec *RuleSpec, r *rule, feed *SourceFeed) {
 	}
 	c.unchanged(spec, s, feed)
 	if g := spec.Geofence; g != nil {
-		at := at(spec.raw, "geofence")
+		written := spec.raw.Member("geofence")
 		s.fence = &fence{
-			area: g.Area, on: g.On, lat: c.given(s, g.Lat, at, feed), lon: c.given(s, g.Lon, at, feed), dwell: int64(g.Dwell),
+			area: g.Area, on: g.On, lat: c.given(s, g.Lat, at(written, "lat"), feed), lon: c.given(s, g.Lon, at(written, "lon"), feed), dwell: int64(g.Dwell),
 			bufferKm: g.ExitBufferKm, initial: g.EmitInitial, hasAccuracy: g.Accuracy != "",
 		}
 		if g.Accuracy != "" {
-			s.fence.accuracy = c.given(s, g.Accuracy, at, feed)
+			s.fence.accuracy = c.given(s, g.Accuracy, at(written, "accuracy"), feed)
 		}
 		s.need(g.Lat)
 		s.need(g.Lon)
@@ -273,7 +304,9 @@ func (c *compiler) unchanged(spec *RuleSpec, s *stateful, feed *SourceFeed) {
 			}
 		}
 		if len(candidates) != 1 {
-			c.errorf(at(spec.raw, "unchanged"), `which field? Want "field" beside "for"`)
+			if written := spec.raw.Member("unchanged"); written.Kind() == strictjson.Object && written.Member("field").IsZero() {
+				c.errorf(written.At, `field "field" is missing; want the one whose value is looked at`)
+			}
 			return
 		}
 		name = candidates[0]
@@ -288,11 +321,14 @@ func (c *compiler) sequence(spec *RuleSpec, r *rule, feed *SourceFeed) {
 		return
 	}
 	made := sequence.Spec{Within: int64(spec.Sequence.Within), Strict: spec.Sequence.Strict}
-	for _, step := range spec.Sequence.Steps {
+	for i, step := range spec.Sequence.Steps {
 		if step.Logic.IsZero() {
 			return // Decode has complained
 		}
 		t := c.testOf(spec, r, step.Logic, feed)
+		for _, expr := range t.conditions {
+			c.referred(spec, expr, i, feed)
+		}
 		refers := slices.ContainsFunc(t.conditions, func(e *logic.Expr) bool {
 			return slices.ContainsFunc(e.Vars(), func(v logic.Var) bool { return v.Parts[0] == "steps" })
 		})
@@ -304,9 +340,32 @@ func (c *compiler) sequence(spec *RuleSpec, r *rule, feed *SourceFeed) {
 	if spec.Sequence.Within == 0 {
 		return // there is another complaint
 	}
+	if last := spec.Sequence.Steps[len(spec.Sequence.Steps)-1]; last.Not && last.For > spec.Sequence.Within {
+		c.errorf(at(last.raw, "for"), `longer than the whole sequence may take ("within"); want at most that`)
+		return
+	}
 	var err error
-	if s.sequence.machine, err = sequence.New(made); err != nil {
+	if s.sequence.machine, err = sequence.New(made); err != nil && c.in.wrong == nil { // else Decode has complained
 		c.errorf(at(spec.raw, "sequence"), "%v", err)
+	}
+}
+
+// referred checks what a step reads of what earlier steps saw.
+func (c *compiler) referred(spec *RuleSpec, expr *logic.Expr, step int, feed *SourceFeed) {
+	for _, v := range expr.Vars() {
+		if v.Parts[0] != "steps" || len(v.Parts) < 2 {
+			continue
+		}
+		of := slices.IndexFunc(spec.Sequence.Steps, func(s Step) bool { return s.ID == v.Parts[1] })
+		switch {
+		case of < 0: // there is another complaint
+		case of > step || of == step && spec.Sequence.Steps[step].Count == 1:
+			c.errorf(v.Place, "step %q is not before this one", v.Parts[1])
+		case spec.Sequence.Steps[of].Not:
+			c.errorf(v.Place, `step %q is a "not"; it has seen no sample`, v.Parts[1])
+		case len(v.Parts) > 2 && !feed.covers(v.Parts[2:]...):
+			c.undeclared(v.Place, strings.Join(v.Parts[2:], "."), feed)
+		}
 	}
 }
 
@@ -458,7 +517,11 @@ func oneOfThem(names []string) string {
 	for i, name := range names {
 		quotedNames[i] = quoted(name)
 	}
-	return strings.Join(quotedNames, " or ")
+	last := len(quotedNames) - 1
+	if last == 0 {
+		return quotedNames[0]
+	}
+	return strings.Join(quotedNames[:last], ", ") + " or " + quotedNames[last]
 }
 
 // contradicting are pairs of fields that exclude each other.
@@ -480,6 +543,7 @@ var contradicting = []struct{ a, b, why string }{
 	{"absent", "groupBy", "want two rules"},
 	{"absent", "flapping", "use startupGrace or a longer absent.for"},
 	{"sequence", "conditions", "the steps are the conditions"},
+	{"sequence", "for", "a sequence happens at one sample, which is over with the next"},
 	{"sequence", "repeat", `a step has its own "count"`},
 	{"sequence", "unchanged", "want two rules"},
 	{"sequence", "geofence", "want two rules"},
@@ -516,7 +580,7 @@ var needing = []struct {
 	{"within", []string{"sequence"}, "it is the time of a sequence"},
 	{"contiguity", []string{"sequence"}, "it is how the steps of a sequence follow each other"},
 	{"lowering", []string{"levels"}, "it says whether a level may be lowered"},
-	{"maxGap", []string{"for"}, "it bounds the gaps between samples while for runs"},
+	{"maxGap", []string{"for"}, `it bounds the gaps between samples while "for" runs`},
 	{"clearCondition", []string{"conditions", "levels", "unchanged", "geofence", "sequence"}, "there is nothing to clear"},
 	{"repeat", []string{"conditions"}, "want the condition that is counted"},
 }

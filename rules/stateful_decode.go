@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules/duration"
 	"tocsin.internal/rules/geo"
 	"tocsin.internal/rules/schedule"
 )
@@ -57,6 +59,9 @@ var statefulFields = map[string]statefulField{
 
 var statefulNames = slices.Sorted(maps.Keys(statefulFields))
 
+// StatefulFields are the names of the fields that make a rule remember, sorted.
+func StatefulFields() []string { return slices.Clone(statefulNames) }
+
 // stateful reads the fields that are there.
 func (d *decoder) stateful(r strictjson.Raw, s *Stateful) {
 	for _, name := range statefulNames {
@@ -81,10 +86,9 @@ func (d *decoder) lateness(r strictjson.Raw, s *Stateful) {
 }
 
 func (d *decoder) clearCondition(r strictjson.Raw, s *Stateful) {
-	c := d.condition(r)
-	if c.Logic.IsZero() && r.Kind() == strictjson.Object {
-		d.errorf(r.At, `field "jsonLogic" is missing`)
-	}
+	c := Condition{raw: r}
+	d.shaped(r, `{"jsonLogic":{"<":[{"var":"temperature"},95]}}`, fields{"jsonLogic": &c.Logic})
+	d.required(r, "jsonLogic")
 	s.ClearCondition = &c
 }
 
@@ -96,6 +100,16 @@ func (d *decoder) lowering(r strictjson.Raw, s *Stateful) {
 	lowering := true
 	d.into(r, &lowering)
 	s.UpwardOnly = !lowering
+}
+
+// shaped is object for a field in whose place people write something simpler:
+// the complaint shows one.
+func (d *decoder) shaped(r strictjson.Raw, example string, known fields) {
+	if r.Kind() != strictjson.Object {
+		d.wrong(r, "an object such as "+example)
+		return
+	}
+	d.object(r, known)
 }
 
 // required complains about members of an object that are not there.
@@ -151,7 +165,7 @@ const maxRepeat = 10_000
 func (d *decoder) repeat(r strictjson.Raw, s *Stateful) {
 	out := &Repeat{Consecutive: true}
 	var count strictjson.Raw
-	d.object(r, fields{"count": &count, "within": (*span)(&out.Within), "consecutive": &out.Consecutive})
+	d.shaped(r, `{"count":3}`, fields{"count": &count, "within": (*span)(&out.Within), "consecutive": &out.Consecutive})
 	d.required(r, "count")
 	d.whole(count, &out.Count, 1, maxRepeat)
 	if !out.Consecutive && r.Member("within").IsZero() {
@@ -162,7 +176,7 @@ func (d *decoder) repeat(r strictjson.Raw, s *Stateful) {
 
 func (d *decoder) absent(r strictjson.Raw, s *Stateful) {
 	out := &Absent{}
-	d.object(r, fields{"for": (*span)(&out.For), "startupGrace": (*spanOrZero)(&out.Grace), "expectFirst": &out.ExpectFirst})
+	d.shaped(r, `{"for":"10m"}`, fields{"for": (*span)(&out.For), "startupGrace": (*spanOrZero)(&out.Grace), "expectFirst": &out.ExpectFirst})
 	d.required(r, "for")
 	if r.Member("startupGrace").IsZero() {
 		out.Grace = out.For
@@ -173,43 +187,47 @@ func (d *decoder) absent(r strictjson.Raw, s *Stateful) {
 func (d *decoder) unchanged(r strictjson.Raw, s *Stateful) {
 	out := &Unchanged{}
 	var tolerance strictjson.Raw
-	d.object(r, fields{"field": (*named)(&out.Field), "for": (*span)(&out.For), "tolerance": &tolerance})
+	d.shaped(r, `{"field":"temperature","for":"10m"}`, fields{"field": (*named)(&out.Field), "for": (*span)(&out.For), "tolerance": &tolerance})
 	d.required(r, "for")
 	d.number(tolerance, &out.Tolerance, 0, 1e308)
 	s.Unchanged = out
 }
 
 // oneOrMany are the elements of an array, or the object itself.
-func oneOrMany(r strictjson.Raw) []strictjson.Raw {
-	if r.Kind() == strictjson.Array {
-		return r.Elems()
+func (d *decoder) oneOrMany(r strictjson.Raw) []strictjson.Raw {
+	if r.Kind() != strictjson.Array {
+		return []strictjson.Raw{r}
 	}
-	return []strictjson.Raw{r}
+	if len(r.Elems()) == 0 {
+		d.errorf(r.At, "an empty list; want at least one")
+	}
+	return r.Elems()
 }
 
 func (d *decoder) rates(r strictjson.Raw, s *Stateful) {
-	for _, e := range oneOrMany(r) {
+	for _, e := range d.oneOrMany(r) {
 		out := Rate{Mode: "perUnit", raw: e}
 		var mode strictjson.Raw
-		d.object(e, fields{
+		d.shaped(e, `{"field":"temperature","per":"1m"}`, fields{
 			"field": (*named)(&out.Field), "as": (*named)(&out.Name), "per": (*span)(&out.Per), "window": (*span)(&out.Window),
 			"mode": &mode, "nonNegative": &out.NonNegative,
 		})
 		d.required(e, "field")
 		d.word(mode, &out.Mode, "perUnit", "delta", "percent")
-		if out.Name == "" {
-			out.Name = out.Field
+		switch {
+		case strings.Contains(out.Name, "."):
+			d.errorf(at(e, "as"), "got %q; want a name without a dot", out.Name)
+		case out.Name == "" && strings.Contains(out.Field, "."):
+			d.errorf(at(e, "field"), `a name with a dot; want "as" beside it, such as "as":%q`, out.Field[strings.LastIndex(out.Field, ".")+1:])
 		}
-		if strings.Contains(out.Name, ".") {
-			d.errorf(at(e, "field"), `a name with a dot; want "as" beside it, such as "as":%q`, out.Name[strings.LastIndex(out.Name, ".")+1:])
-		}
+		out.Name = cmp.Or(out.Name, out.Field)
 		if out.Per != 0 && out.Mode != "perUnit" {
 			d.errorf(at(e, "per"), `"per" has no meaning in mode %q; want mode "perUnit"`, out.Mode)
 		}
 		if out.Per == 0 {
 			out.Per = time.Second
 		}
-		if slices.ContainsFunc(s.Rates, func(other Rate) bool { return other.Name == out.Name }) {
+		if out.Name != "" && slices.ContainsFunc(s.Rates, func(other Rate) bool { return other.Name == out.Name }) {
 			d.errorf(e.At, `rate %q is there twice; want another name for one ("as")`, out.Name)
 		}
 		s.Rates = append(s.Rates, out)
@@ -219,7 +237,7 @@ func (d *decoder) rates(r strictjson.Raw, s *Stateful) {
 func (d *decoder) window(r strictjson.Raw, s *Stateful) {
 	w := &Window{raw: r}
 	var kind, align, count, least strictjson.Raw
-	d.object(r, fields{
+	d.shaped(r, `{"type":"tumbling","size":"10m"}`, fields{
 		"type": &kind, "size": (*span)(&w.Size), "slide": (*span)(&w.Slide), "timeout": (*span)(&w.Timeout),
 		"maxDuration": (*span)(&w.MaxDuration), "count": &count, "align": &align, "minSamples": &least,
 	})
@@ -258,15 +276,20 @@ var aggregateOps = map[string]string{
 	"last": "last", "percentile": "percentile", "median": "median", "range": "range",
 }
 
+const anAggregate = `{"mean":{"op":"avg","field":"temperature"}}`
+
 func (d *decoder) aggregates(r strictjson.Raw, s *Stateful) {
 	if r.Kind() != strictjson.Object {
-		d.wrong(r, `an object of names, such as {"mean":{"op":"avg","field":"temperature"}}`)
+		d.wrong(r, "an object of names, such as "+anAggregate)
 		return
+	}
+	if len(r.Members()) == 0 {
+		d.errorf(r.At, "an empty object; want at least one name, such as "+anAggregate)
 	}
 	for _, m := range r.Members() {
 		a := Aggregate{Name: m.Name, raw: m.Value}
 		var op, p strictjson.Raw
-		d.object(m.Value, fields{"op": &op, "field": (*named)(&a.Field), "p": &p, "percentile": &p})
+		d.shaped(m.Value, `{"op":"avg","field":"temperature"}`, fields{"op": &op, "field": (*named)(&a.Field), "p": &p, "percentile": &p})
 		d.required(m.Value, "op")
 		d.word(op, &a.Op, slices.Collect(maps.Keys(aggregateOps))...)
 		a.Op = aggregateOps[a.Op]
@@ -293,7 +316,7 @@ func (d *decoder) emit(r strictjson.Raw, s *Stateful) {
 func (d *decoder) onChange(r strictjson.Raw, s *Stateful) {
 	out := &OnChange{IncludeFirst: true}
 	var deadband strictjson.Raw
-	d.object(r, fields{"fields": (*names)(&out.Fields), "deadband": &deadband, "includeFirst": &out.IncludeFirst})
+	d.shaped(r, `{"fields":["temperature"]}`, fields{"fields": (*names)(&out.Fields), "deadband": &deadband, "includeFirst": &out.IncludeFirst})
 	d.required(r, "fields")
 	if list := r.Member("fields"); list.Kind() == strictjson.Array && len(list.Elems()) == 0 {
 		d.errorf(list.At, "an empty list; want the fields whose change counts")
@@ -308,6 +331,10 @@ func (d *decoder) onMissing(r strictjson.Raw, s *Stateful) {
 		mode = strictjson.Raw{}
 		d.object(r, fields{"mode": &mode, "maxAge": (*span)(&s.OnMissing.MaxAge)})
 		d.required(r, "mode")
+	}
+	if mode.Kind() == strictjson.Bool && string(mode.Text()) == "false" {
+		d.errorf(mode.At, `got false; want it in quotes: "false"`)
+		return
 	}
 	d.word(mode, &s.OnMissing.Mode, MissingSkip, MissingFalse, MissingLastKnown, MissingEvaluate, MissingError)
 	if s.OnMissing.MaxAge != 0 && s.OnMissing.Mode != MissingLastKnown {
@@ -324,7 +351,7 @@ func (d *decoder) schedule(r strictjson.Raw, s *Stateful) {
 func (d *decoder) throttle(r strictjson.Raw, s *Stateful) {
 	out := &Throttle{}
 	var most strictjson.Raw
-	d.object(r, fields{"max": &most, "per": (*span)(&out.Per)})
+	d.shaped(r, `{"max":3,"per":"1h"}`, fields{"max": &most, "per": (*span)(&out.Per)})
 	d.required(r, "max", "per")
 	d.whole(most, &out.Max, 1, maxRepeat)
 	s.Throttle = out
@@ -335,7 +362,7 @@ func (d *decoder) levels(r strictjson.Raw, s *Stateful) {
 	for _, e := range d.array(r) {
 		l := Level{raw: e}
 		var clearing strictjson.Raw
-		d.object(e, fields{"severity": (*severity)(&l.Severity), "jsonLogic": &l.Logic, "clearCondition": &clearing, "after": (*span)(&l.After)})
+		d.shaped(e, `{"severity":"critical","after":"10m"}`, fields{"severity": (*severity)(&l.Severity), "jsonLogic": &l.Logic, "clearCondition": &clearing, "after": (*span)(&l.After)})
 		d.required(e, "severity")
 		l.Label = e.Member("severity").Str()
 		if seen[l.Severity] && l.Severity != "" {
@@ -343,10 +370,10 @@ func (d *decoder) levels(r strictjson.Raw, s *Stateful) {
 		}
 		seen[l.Severity] = true
 		if !clearing.IsZero() {
-			d.object(clearing, fields{"jsonLogic": &l.Clear})
+			d.shaped(clearing, `{"jsonLogic":{"<":[{"var":"temperature"},95]}}`, fields{"jsonLogic": &l.Clear})
 			d.required(clearing, "jsonLogic")
 			if l.Logic.IsZero() {
-				d.errorf(clearing.At, `a clearCondition of a level without "jsonLogic"`)
+				d.errorf(clearing.At, `a level without "jsonLogic" has nothing to clear; want "jsonLogic" in it, or the clearCondition beside the levels`)
 			}
 		}
 		s.Levels = append(s.Levels, l)
@@ -357,19 +384,30 @@ func (d *decoder) levels(r strictjson.Raw, s *Stateful) {
 	slices.SortStableFunc(s.Levels, func(a, b Level) int { return severityRank(a.Severity) - severityRank(b.Severity) })
 	for i := 1; i < len(s.Levels); i++ {
 		if low, high := s.Levels[i-1], s.Levels[i]; high.Logic.IsZero() && low.Logic.IsZero() && high.After <= low.After {
-			d.errorf(high.raw.At, "%s comes after %v and the lower %s after %v; want a later time for the higher severity", high.Severity, high.After, low.Severity, low.After)
+			d.errorf(high.raw.At, "%s comes %s, and the lower %s %s; want a later time for the higher severity", high.Severity, high.comes(), low.Severity, low.comes())
 		}
 	}
 }
 
+// comes is when a level without jsonLogic does.
+func (l *Level) comes() string {
+	if l.After == 0 {
+		return "at once"
+	}
+	return "after " + string(duration.Append(nil, l.After))
+}
+
 func (d *decoder) inhibitedBy(r strictjson.Raw, s *Stateful) {
 	d.into(r, (*names)(&s.InhibitedBy))
+	if r.Kind() == strictjson.Array && len(r.Elems()) == 0 {
+		d.errorf(r.At, "an empty list; want the alerts that inhibit this one")
+	}
 }
 
 func (d *decoder) flapping(r strictjson.Raw, s *Stateful) {
 	out := &Flapping{Window: 21, Low: .25, High: .5}
 	var window, low, high strictjson.Raw
-	d.object(r, fields{"window": &window, "low": &low, "high": &high})
+	d.shaped(r, `{"window":21,"low":0.25,"high":0.5}`, fields{"window": &window, "low": &low, "high": &high})
 	d.whole(window, &out.Window, 3, 64)
 	d.number(low, &out.Low, 0, 1)
 	d.number(high, &out.High, 0, 1)
@@ -380,7 +418,7 @@ func (d *decoder) flapping(r strictjson.Raw, s *Stateful) {
 }
 
 func (d *decoder) joins(r strictjson.Raw, s *Stateful) {
-	for _, e := range oneOrMany(r) {
+	for _, e := range d.oneOrMany(r) {
 		j := Join{raw: e}
 		var on strictjson.Raw
 		d.object(e, fields{
@@ -416,12 +454,12 @@ func (d *decoder) quorum(r strictjson.Raw, s *Stateful) {
 	var count, ratio strictjson.Raw
 	d.object(r, fields{"count": &count, "ratio": &ratio})
 	d.whole(count, &out.Count, 1, 1_000_000)
-	d.number(ratio, &out.Ratio, 0, 1)
-	switch {
-	case count.IsZero() == ratio.IsZero() && r.Kind() == strictjson.Object:
+	var ok bool
+	if out.Ratio, ok = ratio.Any().(float64); !ratio.IsZero() && (!ok || out.Ratio <= 0 || out.Ratio > 1) {
+		d.wrong(ratio, "a number above 0 and at most 1, such as 0.5 for half of them")
+	}
+	if count.IsZero() == ratio.IsZero() && r.Kind() == strictjson.Object {
 		d.errorf(r.At, `want either "count" or "ratio"`)
-	case !ratio.IsZero() && out.Ratio == 0:
-		d.wrong(ratio, "a number above 0 and at most 1")
 	}
 	s.Quorum = out
 }
@@ -429,11 +467,11 @@ func (d *decoder) quorum(r strictjson.Raw, s *Stateful) {
 func (d *decoder) geofence(r strictjson.Raw, s *Stateful) {
 	out := &Geofence{On: FenceInside, Lat: "lat", Lon: "lon"}
 	var on, buffer, polygon, circle strictjson.Raw
-	d.object(r, fields{
+	d.shaped(r, `{"circle":{"lat":50.08,"lon":14.42,"radiusKm":2}}`, fields{
 		"polygon": &polygon, "circle": &circle, "on": &on, "dwell": (*span)(&out.Dwell), "exitBuffer": &buffer,
 		"lat": (*named)(&out.Lat), "lon": (*named)(&out.Lon), "accuracy": (*named)(&out.Accuracy), "emitInitial": &out.EmitInitial,
 	})
-	if r.Kind() != strictjson.Object {
+	if s.Geofence = out; r.Kind() != strictjson.Object {
 		return
 	}
 	d.word(on, &out.On, FenceInside, FenceOutside, FenceEnter, FenceExit)
@@ -442,7 +480,6 @@ func (d *decoder) geofence(r strictjson.Raw, s *Stateful) {
 	var err error
 	out.Area, warnings, err = geo.DecodeArea(r)
 	d.errs, d.warnings = append(d.errs, err), append(d.warnings, warnings...)
-	s.Geofence = out
 }
 
 func (s *Stateful) steps() *Sequence {
@@ -457,9 +494,16 @@ func (d *decoder) sequence(r strictjson.Raw, s *Stateful) {
 	for i, e := range d.array(r) {
 		step := Step{Count: 1, raw: e}
 		var count, not strictjson.Raw
-		d.object(e, fields{"id": (*named)(&step.ID), "jsonLogic": &step.Logic, "count": &count, "not": &not, "for": (*span)(&step.For)})
+		d.shaped(e, `{"id":"hot","jsonLogic":{">":[{"var":"temperature"},100]}}`, fields{"id": (*named)(&step.ID), "jsonLogic": &step.Logic, "count": &count, "not": &not, "for": (*span)(&step.For)})
 		d.whole(count, &step.Count, 1, 1000)
 		if !not.IsZero() {
+			if !step.Logic.IsZero() {
+				d.errorf(e.At, `both "jsonLogic" and "not"; want one of them`)
+			}
+			if !count.IsZero() {
+				d.errorf(count.At, `a step with "not" has no count`)
+				step.Count = 1
+			}
 			step.Not, step.Logic = true, not
 			if not.Kind() == strictjson.Object && !not.Member("jsonLogic").IsZero() {
 				step.Logic = not.Member("jsonLogic")
@@ -493,7 +537,7 @@ func (d *decoder) sequence(r strictjson.Raw, s *Stateful) {
 			d.errorf(at(last.raw, "for"), `"for" has a meaning in the last step with "not" only`)
 		}
 	} else if r.Kind() == strictjson.Array {
-		d.errorf(r.At, "an empty list; want at least two steps")
+		d.errorf(r.At, "an empty list; want the steps")
 	}
 }
 
@@ -506,10 +550,10 @@ func (d *decoder) contiguity(r strictjson.Raw, s *Stateful) {
 }
 
 func (d *decoder) enrich(r strictjson.Raw, s *Stateful) {
-	for _, e := range oneOrMany(r) {
+	for _, e := range d.oneOrMany(r) {
 		out := Enrich{raw: e}
 		var from strictjson.Raw
-		d.object(e, fields{"from": &from, "as": (*named)(&out.As), "properties": &out.Properties, "default": &out.Default})
+		d.shaped(e, `{"from":"model","default":{"max":100}}`, fields{"from": &from, "as": (*named)(&out.As), "properties": &out.Properties, "default": &out.Default})
 		d.required(e, "from")
 		d.word(from, &out.From, "twin", "model")
 		if out.As == "" {

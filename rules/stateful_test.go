@@ -72,11 +72,16 @@ func TestAbsencesOfAmbientTemperature(t *testing.T) {
 }
 
 // story plays samples and ticks given as text to one twin, and tells what came
-// of them. A line of the story is "<seconds> <feed> <data>" or "<seconds> tick".
+// of them. A step is "<seconds> <feed> <data>", "<seconds> tick", or
+// "<seconds> act <what>", which ann does to the last alert that was told.
 func story(t *testing.T, doc string, steps ...string) []string {
 	t.Helper()
 	p, err := rules.Load("story", []byte(doc))
 	require.NoError(t, err)
+	again, err := rules.Load("again", p.Text())
+	require.NoError(t, err)
+	require.Equal(t, p.Hash(), again.Hash())
+	require.Equal(t, p.Text(), again.Text())
 	st := p.NewState(1, nil)
 	var told []string
 	var last rules.Outcome

@@ -66,12 +66,14 @@ func (r *RuleSpec) appendJSON(b []byte) []byte {
 	}
 	b = appendText(append(b, `"sourceId":`...), r.SourceID)
 	b = appendText(append(b, `,"sourceFeedId":`...), r.SourceFeedID)
-	b = append(b, `,"conditions":[`...)
-	for i, c := range r.Conditions {
-		b = appendRaw(append(appendComma(b, i), `{"jsonLogic":`...), c.Logic)
-		b = append(appendNames(append(b, `,"fieldsIncludedInOutput":`...), c.Included), '}')
+	if len(r.Conditions) > 0 || !r.asksOtherwise() {
+		b = append(b, `,"conditions":[`...)
+		for i, c := range r.Conditions {
+			b = appendRaw(append(appendComma(b, i), `{"jsonLogic":`...), c.Logic)
+			b = append(appendNames(append(b, `,"fieldsIncludedInOutput":`...), c.Included), '}')
+		}
+		b = append(b, ']')
 	}
-	b = append(b, ']')
 	for _, name := range statefulNames {
 		if m := r.raw.Member(name); !m.IsZero() {
 			b = appendRaw(append(append(append(b, `,"`...), name...), `":`...), m)

@@ -93,24 +93,18 @@ func wantSome(what string) cobra.PositionalArgs {
 
 // alert is what the commands read of an alert.
 type alert struct {
-	ID, Status, Severity, Rule, Twin, Summary, Interaction, Feed, Reason, Event string
-	State, Description, Runbook, Revision, Fingerprint, By, Comment             string
-	StartsAt, PendingSince, OccurredAt                                          time.Time
-	EndsAt                                                                      *time.Time
-	Labels                                                                      map[string]string
-	Data                                                                        json.RawMessage
-	Counts                                                                      rules.Counts
-	Latched, Flapping                                                           bool
-	Suppression                                                                 *rules.Suppression
-	Seq                                                                         uint32
-	Ack                                                                         struct {
-		Required           bool
-		State, By, Comment string
-		At                 time.Time
-	}
-	Comments []struct {
-		At               time.Time
-		By, Text, Action string
+	ID, Status, Severity, Interaction, Rule, Twin, Feed, Summary string
+	Description, Runbook, Reason, Revision, Event, By, Comment   string
+	StartsAt, PendingSince, OccurredAt                           time.Time
+	EndsAt                                                       *time.Time
+	Labels                                                       map[string]string
+	Data                                                         json.RawMessage
+	Counts                                                       rules.Counts
+	Latched, Flapping                                            bool
+	Suppression                                                  *rules.Suppression
+	Ack                                                          struct {
+		By, Comment string
+		At          time.Time
 	}
 }
 
@@ -385,6 +379,13 @@ func (a *alert) print(out io.Writer, events []alert) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		line("label "+name, "%s", a.Labels[name])
+	}
+	line("reason", "%s", a.Reason)
+	if a.Latched {
+		line("latched", "until somebody resets it")
+	}
+	if a.Flapping {
+		line("flapping", "its changes are not told")
 	}
 	line("data", "%s", a.Data)
 	line("samples", "%d", a.Counts.Samples)

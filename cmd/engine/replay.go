@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tocsin.internal/bus"
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
@@ -25,13 +26,15 @@ import (
 
 type replayFlags struct {
 	rules, samples, format, twin, feed, timeColumn, twinColumn, out, twins string
+	config, data                                                           string
+	since                                                                  time.Duration
 }
 
 func replayCommand() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
-		Use:   "replay --rules FILE|DIR --samples FILE",
-		Short: "Judge a recording without a server, and print the outcomes as NDJSON",
+		Use:   "replay --rules FILE|DIR (--samples FILE | --data DIR | -c FILE)",
+		Short: "Judge a recording, or what the stream retains, and print the outcomes as NDJSON",
 		Long: `Judge a recording by the code that judges live samples, without any server. The
 same recording gives the same outcomes, one JSON object a line; the summary goes
 to stderr.
@@ -42,8 +45,16 @@ and numbers become numbers. Times: RFC 3339, YYYY-MM-DD HH:MM:SS (UTC), epoch
 seconds or milliseconds. Every twin that has the feed counts as a source, unless
 --twins gives twins to match. A line that cannot be read is named and counted.
 
+What a rule waits for (for, absent, windows …) falls due by the samples' own time,
+and the samples of many twins are brought into the order of time.
+
+In place of a recording, --data names the data of an engine that does not run now,
+and -c a configuration whose NATS is within reach: then the samples and ticks that
+its stream retains are judged, of the twins that it knows. Nothing is written.
+
 Exit codes: 0 fine; 1 a rule is invalid; 2 a file cannot be read.`,
 		Example: `  engine replay --rules examples/rules/overheating --samples examples/rules/overheating/samples.ndjson
+  engine replay --rules changed.json --data data --since 168h
   engine replay --rules hot.json --samples machine.csv --twin machine_1 --feed currentTemp --time-column timestamp --out outcomes.ndjson`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,12 +70,19 @@ Exit codes: 0 fine; 1 a rule is invalid; 2 a file cannot be read.`,
 	cmd.Flags().StringVar(&f.twinColumn, "twin-column", "", "CSV: the column with the twin, in place of --twin")
 	cmd.Flags().StringVar(&f.out, "out", "", "file for the outcomes; default: standard output")
 	cmd.Flags().StringVar(&f.twins, "twins", "", "file of twins to match, an array of upsert bodies")
+	cmd.Flags().StringVar(&f.data, "data", "", "data folder of an embedded NATS whose stream is judged")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration of the NATS whose stream is judged")
+	cmd.Flags().DurationVar(&f.since, "since", 0, "with --data or -c: how far back, such as 168h; default: all that is retained")
 	return cmd
 }
 
 func replay(ctx context.Context, f replayFlags, stdout, stderr io.Writer) (err error) {
-	if f.rules == "" || f.samples == "" {
-		return wrongUse("engine replay: want --rules and --samples")
+	ofStream := f.data != "" || f.config != ""
+	switch {
+	case f.rules == "" || f.samples == "" && !ofStream:
+		return wrongUse("engine replay: want --rules and --samples, --data or -c")
+	case f.samples != "" && ofStream:
+		return wrongUse("engine replay: --samples beside --data or -c; want one recording")
 	}
 	programs, err := engine.LoadRules(f.rules)
 	if errors.As(err, new(*os.PathError)) {
@@ -82,6 +100,9 @@ func replay(ctx context.Context, f replayFlags, stdout, stderr io.Writer) (err e
 			return exit{exitWrong, err}
 		}
 	}
+	if ofStream {
+		return f.ofStream(ctx, programs, described, stdout, stderr)
+	}
 	in, size, err := openSamples(f.samples)
 	if err != nil {
 		return exit{exitWrong, err}
@@ -92,15 +113,11 @@ func replay(ctx context.Context, f replayFlags, stdout, stderr io.Writer) (err e
 	if err != nil {
 		return exit{exitWrong, err}
 	}
-	out := stdout
-	if f.out != "" {
-		file, err := os.Create(f.out)
-		if err != nil {
-			return exit{exitWrong, err}
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		out = file
+	out, closeOut, err := f.output(stdout)
+	if err != nil {
+		return exit{exitWrong, err}
 	}
+	defer func() { err = errors.Join(err, closeOut()) }()
 	r := &replayer{replay: engine.NewReplay(programs, described), out: bufio.NewWriterSize(out, 64<<10), stderr: stderr, meter: meter}
 	if r.replay.Timed() {
 		if next, err = r.merged(ctx, next); err != nil {
@@ -108,6 +125,69 @@ func replay(ctx context.Context, f replayFlags, stdout, stderr io.Writer) (err e
 		}
 	}
 	if err := r.run(ctx, next); err != nil {
+		return exit{exitNo, err}
+	}
+	r.summary()
+	return nil
+}
+
+// output is where the outcomes go.
+func (f *replayFlags) output(stdout io.Writer) (io.Writer, func() error, error) {
+	if f.out == "" {
+		return stdout, func() error { return nil }, nil
+	}
+	file, err := os.Create(f.out)
+	if err != nil {
+		return nil, nil, err
+	}
+	return file, file.Close, nil
+}
+
+// ofStream judges what a stream retains.
+func (f *replayFlags) ofStream(ctx context.Context, programs map[string]*rules.Program, described []twins.Twin, stdout, stderr io.Writer) (err error) {
+	c, _, err := loadConfig(runFlags{config: f.config, data: f.data}, os.Environ())
+	if err != nil {
+		return exit{exitWrong, err}
+	}
+	if c.Bus.URL == "" {
+		if _, err := os.Stat(c.Bus.Dir); err != nil {
+			return exit{exitWrong, err}
+		}
+	}
+	b, err := bus.Open(ctx, c.busConfig())
+	if err != nil {
+		return exit{busExit(err), err}
+	}
+	defer b.Close()
+	if described == nil {
+		if described, err = engine.TwinsOf(ctx, b); err != nil {
+			return exit{exitNo, err}
+		}
+	}
+	out, closeOut, err := f.output(stdout)
+	if err != nil {
+		return exit{exitWrong, err}
+	}
+	defer func() { err = errors.Join(err, closeOut()) }()
+	r := &replayer{replay: engine.NewReplay(programs, described), out: bufio.NewWriterSize(out, 64<<10), stderr: stderr, kinds: map[rules.Kind]int{}}
+	var since time.Time
+	if f.since > 0 {
+		since = time.Now().Add(-f.since)
+	}
+	began := time.Now()
+	err = r.replay.Stream(ctx, b, since, func(s *rules.Sample, outcomes []rules.Outcome, err error) error {
+		if s != nil {
+			r.samples++
+			if err != nil {
+				r.unreadable(s, err)
+				return nil
+			}
+			r.note(s.At)
+		}
+		return r.write(outcomes)
+	})
+	r.took = time.Since(began)
+	if err = errors.Join(err, r.out.Flush()); err != nil {
 		return exit{exitNo, err}
 	}
 	r.summary()
@@ -198,6 +278,7 @@ type replayer struct {
 	first   time.Time
 	last    time.Time
 	took    time.Duration
+	line    []byte // scratch
 }
 
 // merged reads all samples and brings those of many twins into the order of
@@ -236,7 +317,6 @@ func (r *replayer) run(ctx context.Context, next func() (rules.Sample, error)) e
 	began := time.Now()
 	bar := newBar(r.stderr)
 	var outcomes []rules.Outcome
-	var line []byte
 	for n := 0; ; n++ {
 		if n%10_000 == 0 {
 			bar.show(r.meter.share(), r.samples)
@@ -261,17 +341,24 @@ func (r *replayer) run(ctx context.Context, next func() (rules.Sample, error)) e
 			continue
 		}
 		r.note(s.At)
-		for i := range outcomes {
-			r.kinds[outcomes[i].Kind]++
-			line = append(outcomes[i].AppendJSON(line[:0]), '\n')
-			if _, err := r.out.Write(line); err != nil {
-				return err
-			}
+		if err := r.write(outcomes); err != nil {
+			return err
 		}
 	}
 	bar.clear()
 	r.took = time.Since(began)
 	return r.out.Flush()
+}
+
+func (r *replayer) write(outcomes []rules.Outcome) error {
+	for i := range outcomes {
+		r.kinds[outcomes[i].Kind]++
+		r.line = append(outcomes[i].AppendJSON(r.line[:0]), '\n')
+		if _, err := r.out.Write(r.line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *replayer) note(at time.Time) {

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"tocsin.internal/bus"
+	"tocsin.internal/rules"
+	"tocsin.internal/sources"
+	"tocsin.internal/twins"
+)
+
+// TwinsOf are the twins that a bus knows, for a replay of its stream.
+func TwinsOf(ctx context.Context, b *bus.Bus) ([]twins.Twin, error) {
+	all := []twins.Twin{}
+	for doc, err := range b.Twins(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		t, err := decodeTwin(doc)
+		if err != nil {
+			return nil, fmt.Errorf("bucket twins: %w", err)
+		}
+		all = append(all, *t)
+	}
+	return all, nil
+}
+
+// Stream judges what the bus retains of FEED, from a time on: its samples, and
+// its ticks in place of those that Judge makes. Each is told of every sample and
+// every tick, with what was decided and, for what cannot be judged, why. Nothing
+// is written.
+func (r *Replay) Stream(ctx context.Context, b *bus.Bus, since time.Time, each func(*rules.Sample, []rules.Outcome, error) error) error {
+	state, err := b.FeedState(ctx)
+	if err != nil || state.Last < state.First {
+		return err
+	}
+	reader, err := b.Read(ctx, state.First)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	var batch []bus.Message
+	var out []rules.Outcome
+	for {
+		if batch, err = reader.Next(ctx, idle, batch); err != nil {
+			return err
+		}
+		for i := range batch {
+			m := &batch[i]
+			if !m.Stored.Before(since) {
+				if out, err = r.message(m, out[:0], each); err != nil {
+					return err
+				}
+			}
+			if m.Seq >= state.Last {
+				return nil
+			}
+		}
+	}
+}
+
+func (r *Replay) message(m *bus.Message, out []rules.Outcome, each func(*rules.Sample, []rules.Outcome, error) error) ([]rules.Outcome, error) {
+	judge := func(s *rules.Sample, err error) error {
+		out = out[:0]
+		if err == nil {
+			out, err = r.partition.judge(s, out)
+		}
+		return each(s, out, err)
+	}
+	switch m.Kind {
+	case bus.OneSample:
+		s := rules.Sample{Twin: m.Twin, Feed: m.Feed, At: m.At, Data: m.Data, Seq: m.Seq, Hops: m.Hops}
+		return out, judge(&s, nil)
+	case bus.ManySamples:
+		index := uint32(0)
+		for line := range bytes.Lines(m.Data) {
+			s, err := sources.ParseLine(bytes.TrimSpace(line), int(index)+1)
+			s.Seq, s.Index = m.Seq, index
+			if s.At.IsZero() {
+				s.At = m.Stored
+			}
+			if err := judge(&s, err); err != nil {
+				return out, err
+			}
+			index++
+		}
+	case bus.Tick:
+		out = r.partition.tick(m.At, m.Wall, m.Seq, out[:0])
+		return out, each(nil, out, nil)
+	}
+	return out, nil
+}

@@ -102,6 +102,9 @@ func (c *compiler) window(spec *RuleSpec, s *stateful, feed *SourceFeed) {
 		s.aggregateNames = append(s.aggregateNames, quoted(a.Name)+":")
 	}
 	made.Fields = len(out.fields)
+	if out.waiting && len(spec.Rates) > 0 {
+		c.errorf(at(spec.raw, "rate"), "a rate is of samples, and a %s window is judged when it closes; want two rules, or a sliding window", w.Type)
+	}
 	if w.Slide > w.Size && w.Size > 0 {
 		c.warnf(at(w.raw, "slide"), "the slide is longer than the size: samples between two windows count in none")
 	}

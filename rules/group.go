@@ -2,7 +2,6 @@ package rules
 
 import (
 	"cmp"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -29,6 +28,7 @@ const maxMembers = 100_000
 
 // memberState is what a group knows of a member.
 type memberState struct {
+	Twin   string      `json:"twin"`
 	At     int64       `json:"at"`
 	True   bool        `json:"true,omitempty"`
 	Values []jsonFloat `json:"values,omitempty"`
@@ -58,7 +58,11 @@ func (r *stateful) member(mo *moment, twin string, at int64, out []Outcome) []Ou
 	f.Received++
 	m := r.remembered(st)
 	p := m.part()
-	known := p.members[twin]
+	i, found := slices.BinarySearchFunc(p.members, twin, func(m *memberState, twin string) int { return cmp.Compare(m.Twin, twin) })
+	var known *memberState
+	if found {
+		known = p.members[i]
+	}
 	if known != nil && at <= known.At {
 		f.Late++
 		return out
@@ -81,11 +85,8 @@ func (r *stateful) member(mo *moment, twin string, at int64, out []Outcome) []Ou
 		return out
 	}
 	if known == nil {
-		known = &memberState{}
-		if p.members == nil {
-			p.members = map[string]*memberState{}
-		}
-		p.members[twin] = known
+		known = &memberState{Twin: twin}
+		p.members = slices.Insert(p.members, i, known)
 	}
 	known.At, known.True, known.Values = at, verdict == logic.True, known.Values[:0]
 	for _, field := range g.fields {
@@ -106,26 +107,23 @@ func (r *stateful) member(mo *moment, twin string, at int64, out []Outcome) []Ou
 // judgeGroup judges what the group's members have said last.
 func (r *stateful) judgeGroup(mo *moment, m *memory, at int64, out []Outcome) []Outcome {
 	g, c, p := r.group, mo.st.counters, m.part()
-	var fresh []*memberState
-	isTrue := 0
-	for _, name := range slices.Sorted(maps.Keys(p.members)) {
-		member := p.members[name]
-		if g.maxAge > 0 && at-member.At > g.maxAge {
-			continue
-		}
-		fresh = append(fresh, member)
-		if member.True {
-			isTrue++
+	fresh, isTrue := 0, 0
+	for _, member := range p.members {
+		if g.isFresh(member, at) {
+			fresh++
+			if member.True {
+				isTrue++
+			}
 		}
 	}
-	results := g.aggregate(c, fresh, at)
+	results := g.aggregate(c, p.members, at)
 	verdict := logic.False
 	if q := g.quorum; q != nil {
 		ratio := math.NaN()
-		if len(fresh) > 0 {
-			ratio = float64(isTrue) / float64(len(fresh))
+		if fresh > 0 {
+			ratio = float64(isTrue) / float64(fresh)
 		}
-		results = append(results, float64(len(fresh)), float64(isTrue), ratio)
+		results = append(results, float64(fresh), float64(isTrue), ratio)
 		if q.Count > 0 && isTrue >= q.Count || q.Ratio > 0 && ratio >= q.Ratio {
 			verdict = logic.True
 		}
@@ -136,14 +134,18 @@ func (r *stateful) judgeGroup(mo *moment, m *memory, at int64, out []Outcome) []
 	return r.decide(&j, out)
 }
 
-// aggregate is what the rule makes of the members' values, in the order of time.
+func (g *group) isFresh(m *memberState, at int64) bool { return g.maxAge == 0 || at-m.At <= g.maxAge }
+
+// aggregate is what the rule makes of the members' newest values.
 func (g *group) aggregate(c *Counters, members []*memberState, at int64) (results []float64) {
 	if g.batch == nil {
 		return nil
 	}
-	slices.SortStableFunc(members, func(a, b *memberState) int { return cmp.Compare(a.At, b.At) })
 	var st series.WindowState
 	for _, member := range members {
+		if !g.isFresh(member, at) {
+			continue
+		}
 		c.values = c.values[:0]
 		for _, n := range member.Values {
 			c.values = append(c.values, float64(n))
@@ -172,7 +174,7 @@ func (c *compiler) group(spec *RuleSpec, s *stateful) {
 		g.model = c.in.Sources[s.source].ModelDID
 	}
 	feed := c.feed(s.rule)
-	made := series.WindowSpec{Type: series.Batch}
+	made := series.WindowSpec{Type: series.Batch, Lateness: series.MaxSpan}
 	for _, a := range spec.Aggregates {
 		index := series.Samples
 		if a.Field != "" {

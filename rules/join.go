@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 )
@@ -149,8 +150,12 @@ func (p *Program) Unjoin(id int, st *State) {
 // Leave tells a group that a twin is no longer of it.
 func (p *Program) Leave(id int, member string, now time.Time, twin string, seq uint64, st *State, out []Outcome) []Outcome {
 	l := p.linked[id]
-	if m := st.memory(l.stateful); l.join < 0 && m != nil && m.parts != nil && m.parts.members[member] != nil {
-		delete(m.parts.members, member)
+	m := st.memory(l.stateful)
+	if l.join >= 0 || m == nil || m.parts == nil {
+		return out
+	}
+	if i := slices.IndexFunc(m.parts.members, func(s *memberState) bool { return s.Twin == member }); i >= 0 {
+		m.parts.members = slices.Delete(m.parts.members, i, i+1)
 		mo := moment{p: p, st: st, twin: twin, at: now, seq: seq, hops: 1, reason: ReasonTwinRemoved}
 		out = l.judgeGroup(&mo, m, max(nanos(now), m.parts.newest), out)
 		st.keep(l.stateful, m)

@@ -29,8 +29,8 @@ type parts struct {
 	sequence  *sequence.State
 	base      []byte // window, join: the fields of the last sample
 	joined    []joined
-	members   map[string]*memberState
-	newest    int64 // of the members' samples
+	members   []*memberState // by twin
+	newest    int64          // of the members' samples
 }
 
 // part is what the fields remember; it is made when it is asked for.

@@ -137,22 +137,22 @@ type memoryJSON struct {
 
 // partsJSON is how the parts of a memory are written.
 type partsJSON struct {
-	Told      []int64                 `json:"told,omitempty"`
-	History   history                 `json:"history,omitzero"`
-	Flaps     bool                    `json:"flaps,omitempty"`
-	Sent      int8                    `json:"sent,omitempty"`
-	Known     []knownJSON             `json:"known,omitempty"`
-	Was       []rawJSON               `json:"was,omitempty"`
-	Rates     []json.RawMessage       `json:"rates,omitempty"`
-	Window    json.RawMessage         `json:"window,omitempty"`
-	Repeat    json.RawMessage         `json:"repeat,omitempty"`
-	Unchanged json.RawMessage         `json:"unchanged,omitempty"`
-	Fence     fenceState              `json:"fence,omitzero"`
-	Sequence  *sequence.State         `json:"sequence,omitempty"`
-	Base      rawJSON                 `json:"base,omitempty"`
-	Joined    []joined                `json:"joined,omitempty"`
-	Members   map[string]*memberState `json:"members,omitempty"`
-	Newest    int64                   `json:"newest,omitempty"`
+	Told      []int64           `json:"told,omitempty"`
+	History   history           `json:"history,omitzero"`
+	Flaps     bool              `json:"flaps,omitempty"`
+	Sent      int8              `json:"sent,omitempty"`
+	Known     []knownJSON       `json:"known,omitempty"`
+	Was       []rawJSON         `json:"was,omitempty"`
+	Rates     []json.RawMessage `json:"rates,omitempty"`
+	Window    json.RawMessage   `json:"window,omitempty"`
+	Repeat    json.RawMessage   `json:"repeat,omitempty"`
+	Unchanged json.RawMessage   `json:"unchanged,omitempty"`
+	Fence     fenceState        `json:"fence,omitzero"`
+	Sequence  *sequence.State   `json:"sequence,omitempty"`
+	Base      rawJSON           `json:"base,omitempty"`
+	Joined    []joined          `json:"joined,omitempty"`
+	Members   []*memberState    `json:"members,omitempty"`
+	Newest    int64             `json:"newest,omitempty"`
 }
 
 type knownJSON struct {

@@ -20,6 +20,9 @@ const (
 	idle = 200 * time.Millisecond
 	// A snapshot is taken after Config.SnapshotEvery, or after so many messages.
 	snapshotMessages = 300_000
+	// Where only ticks came a snapshot has little to say; it is taken all the
+	// same, because what it covers can be purged.
+	idleSnapshots = 10
 	// What a worker may take to write down where it is when it stops.
 	stopPatience = 20 * time.Second
 )
@@ -43,6 +46,7 @@ type worker struct {
 	savedAt time.Time
 	saving  chan struct{} // holds a token while a snapshot is being written
 	counted time.Time     // when the counters were last copied
+	busy    bool          // something else than a tick has come since the last snapshot
 }
 
 func (w *worker) run(ctx context.Context) error {
@@ -115,6 +119,7 @@ func (w *worker) message(ctx context.Context, m *bus.Message) error {
 		return nil // its snapshot is newer than another partition's
 	}
 	var err error
+	w.busy = w.busy || m.Kind != bus.Tick
 	switch m.Kind {
 	case bus.OneSample:
 		s := rules.Sample{Twin: m.Twin, Feed: m.Feed, At: m.At, Data: m.Data, Seq: m.Seq, Hops: m.Hops}
@@ -125,6 +130,7 @@ func (w *worker) message(ctx context.Context, m *bus.Message) error {
 		err = w.control(ctx, p, m)
 	case bus.Tick:
 		w.out = p.tick(m.At, m.Wall, m.Seq, w.out[:0])
+		w.busy = w.busy || len(w.out) > 0
 		err = w.write(ctx, m.Seq, 0)
 	case bus.Unreadable:
 		err = w.bury(ctx, bus.DeadLetter{Reason: m.Reason, Twin: m.Twin, Feed: m.Feed, Seq: m.Seq, Data: m.Data})
@@ -243,7 +249,11 @@ func (w *worker) snapshotIfDue(ctx context.Context) error {
 	if w.seq == w.engine.stats.snapshot.Load() {
 		return nil
 	}
-	due := time.Since(w.savedAt) >= w.engine.config.SnapshotEvery || w.seq-w.saved >= snapshotMessages
+	every := w.engine.config.SnapshotEvery
+	if !w.busy {
+		every *= idleSnapshots
+	}
+	due := time.Since(w.savedAt) >= every || w.seq-w.saved >= snapshotMessages
 	if !due && !w.engine.full.CompareAndSwap(true, false) {
 		return nil
 	}
@@ -266,7 +276,7 @@ func (w *worker) snapshotIfDue(ctx context.Context) error {
 		return err
 	}
 	seq := w.seq
-	w.saved, w.savedAt = seq, time.Now()
+	w.saved, w.savedAt, w.busy = seq, time.Now(), false
 	w.engine.background(func(ctx context.Context) {
 		defer func() { <-w.saving }()
 		if err := w.save(ctx, states, seq); err != nil {

@@ -17,8 +17,6 @@ func alertOf(fields string) string {
 	return `{"id":"i","sources":[{"id":"1","modelDid":"m","feeds":[{"id":"f"},{"id":"g"}]},{"id":"2","modelDid":"n","feeds":[{"id":"h"}]}],"rules":[{"alert":{"id":"a","severity":"major","sourceId":"1","sourceFeedId":"f",` + fields + `}}]}`
 }
 
-const above100 = `"conditions":[{"jsonLogic":{">":[{"var":"value"},100]}}]`
-
 // ladder runs a recording through an alert and counts what it raised.
 func ladder(t *testing.T, samples []rules.Sample, fields string, ticks time.Duration) int {
 	t.Helper()

@@ -8,7 +8,6 @@ type window struct {
 	spec    *series.Window
 	size    int64
 	fields  []field
-	names   []string // of the aggregates, quoted, with their colons
 	atOnce  bool     // it tells at samples, not at its close
 	waiting bool     // it closes by time
 }

@@ -72,8 +72,8 @@ func jsonLine(b []byte, o *rules.Outcome) []byte { return o.AppendJSON(b) }
 func textLine(b []byte, o *rules.Outcome) []byte {
 	b = append(o.At.UTC().AppendFormat(b, time.RFC3339Nano), ' ')
 	b = append(b, printable(string(o.Kind))...)
-	for _, word := range []string{o.State, o.Severity, o.Interaction + "/" + o.Rule, o.Twin, o.Feed} {
-		if word != "" {
+	for _, word := range []string{o.Event(), o.Severity, o.Interaction + "/" + o.Rule, o.Twin, o.Feed, o.Topic} {
+		if word != "" && word != "/" {
 			b = append(append(b, ' '), printable(word)...)
 		}
 	}

@@ -49,8 +49,8 @@ func TestLines(t *testing.T) {
 		"json is the default": {`{}`, output, json(output)},
 		"json":                {`{"format":"json"}`, sinktest.Alert(), json(sinktest.Alert())},
 		"text, output":        {`{"format":"text"}`, output, `2026-11-22T10:00:00.5Z output overheating/r machine_1 status: {"status":"extreme"}`},
-		"text, alert":         {`{"format":"text"}`, sinktest.Alert(), `2026-11-22T10:00:00Z alert firing critical overheating/too-hot machine_1: machine_1 is at 31.2 {"temperature":31.2}`},
-		"text on one line":    {`{"format":"text"}`, resolved, `2026-11-22T10:00:00Z alert resolved critical overheating/too-hot machine_1: "all\r\nclear" {"temperature":31.2}`},
+		"text, alert":         {`{"format":"text"}`, sinktest.Alert(), `2026-11-22T10:00:00Z alert raised critical overheating/too-hot machine_1: machine_1 is at 31.2 {"temperature":31.2}`},
+		"text on one line":    {`{"format":"text"}`, resolved, `2026-11-22T10:00:00Z alert cleared critical overheating/too-hot machine_1: "all\r\nclear" {"temperature":31.2}`},
 		"text without colour": {`{"format":"text"}`, odd, `2026-11-22T10:00:00.5Z output "\x1b[31m/r" "a\nb" status: {"status":"extreme"}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,7 @@
 // same whatever the engine's own streams look like, for any NATS client:
 //
 //	alerts.v1.{space}.{severity}.{interaction:rule}.{twin}.{event}   event: raised or cleared
-//	notify.v1.{space}.{interaction:rule}.{twin}
+//	notify.v1.{space}.{topic}
 //	outputs.v1.{space}.{interaction}.{twin}.{feed}
 //
 // In each token the characters . * > / + # %, blanks and control characters are
@@ -140,7 +140,7 @@ func (s *sink) subject(o *rules.Outcome) (string, error) {
 		}
 		subject = join("alerts.v1", s.space, token(o.Severity), token(rule), token(o.Twin), event)
 	case rules.Notification:
-		subject = join("notify.v1", s.space, token(rule), token(o.Twin))
+		subject = join("notify.v1", s.space, token(o.Topic))
 	case rules.Output:
 		subject = join("outputs.v1", s.space, token(o.Interaction), token(o.Twin), token(o.Feed))
 	default:

@@ -104,7 +104,7 @@ func TestSubjects(t *testing.T) {
 		"cleared":      {``, resolved, "alerts.v1.tocsin.critical.overheating:too-hot.machine_1.cleared"},
 		"space":        {`,"space":"brno 2"`, sinktest.Alert(), "alerts.v1.brno%202.critical.overheating:too-hot.machine_1.raised"},
 		"odd names":    {``, odd, "alerts.v1.tocsin.%.a%2Eb%20c:x%2Fy.did:iotics:iot%2A%3E%2B%23%25%0A.raised"},
-		"notification": {``, rules.Outcome{Kind: rules.Notification, Interaction: "i", Rule: "r", Twin: "t"}, "notify.v1.tocsin.i:r.t"},
+		"notification": {``, rules.Outcome{Kind: rules.Notification, Topic: "night shift"}, "notify.v1.tocsin.night%20shift"},
 		"output":       {``, rules.Outcome{Kind: rules.Output, Interaction: "i", Rule: "r", Twin: "t", Feed: "f"}, "outputs.v1.tocsin.i.t.f"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -106,8 +106,8 @@ func (s *sink) body(o *rules.Outcome) []byte {
 		return o.AppendJSON(nil)
 	}
 	kind := string(o.Kind)
-	if o.State != "" {
-		kind += "." + o.State
+	if event := o.Event(); event != "" {
+		kind += "." + event
 	}
 	b, _ := jsontext.AppendQuote([]byte(`{"type":`), kind) // its only error is invalid UTF-8, which it has replaced
 	b = o.At.UTC().AppendFormat(append(b, `,"timestamp":"`...), time.RFC3339Nano)

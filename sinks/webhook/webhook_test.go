@@ -98,7 +98,7 @@ func TestStandardBody(t *testing.T) {
 	resolved := sinktest.Alert()
 	resolved.State, resolved.Ends = rules.StateResolved, resolved.At.Add(time.Minute)
 	output := rules.Outcome{Kind: rules.Output, Twin: "m", Feed: "f", At: resolved.At, Data: []byte(`{"a":1}`)}
-	for want, o := range map[string]rules.Outcome{"alert.firing": sinktest.Alert(), "alert.resolved": resolved, "output": output} {
+	for want, o := range map[string]rules.Outcome{"alert.raised": sinktest.Alert(), "alert.cleared": resolved, "output": output} {
 		require.NoError(t, s.Deliver(t.Context(), o))
 		assert.JSONEq(t, fmt.Sprintf(`{"type":%q,"timestamp":"2026-11-22T10:00:00Z","data":%s}`, want, o.AppendJSON(nil)), string((<-got).body))
 	}

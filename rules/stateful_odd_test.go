@@ -334,7 +334,7 @@ func toldWithTicks(t *testing.T, p *rules.Program, samples []rules.Sample, every
 
 func TestTicksAndRestartsChangeNothing(t *testing.T) {
 	judged := 0
-	for seed := range uint64(1500) {
+	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		doc := someAlert(r)
 		if doc == "" {

@@ -258,7 +258,7 @@ func TestSnapshot(t *testing.T) {
 	text := string(h.st.Append([]byte("x"))[1:])
 	hash := regexp.MustCompile(`"rule":"[0-9a-f]{16}"`).FindString(text)
 	assert.Equal(t, `{"version":2,"bound":3,"feeds":{"f":[1795341601000000000,1]},"episodes":{"a":{`+hash+`,"id":"`+raised[0].ID+
-		`","n":1,"active":true,"told":true,"starts":1795341601000000000,"toldAt":1795341601000000000,"seen":0,"raises":1,"summary":"m1 is at 35 °C in ","data":{"t":35}}}}`, text)
+		`","n":1,"active":true,"told":true,"starts":1795341601000000000,"since":1795341601000000000,"toldAt":1795341601000000000,"toldRank":5,"seen":0,"raises":1,"summary":"m1 is at 35 °C in ","data":{"t":35}}}}`, text)
 
 	st, err := p.LoadState([]byte(text), nil)
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules/duration"
 	"tocsin.internal/rules/logic"
 )
 
@@ -60,12 +61,36 @@ func (spec *RuleSpec) hash() string {
 	}
 	text := asked.appendJSON(nil)
 	for _, name := range statefulNames {
-		if m := spec.raw.Member(name); !m.IsZero() && statefulFields[name].means {
-			text = appendRaw(append(append(append(text[:len(text)-2], `,"`...), name...), `":`...), m)
-			text = append(text, "}}"...)
+		m := spec.raw.Member(name)
+		if m.IsZero() || !statefulFields[name].means || name == "schedule" && (spec.Schedule == nil || spec.Schedule.Notify()) {
+			continue
 		}
+		text = appendMeaning(append(append(append(text[:len(text)-2], `,"`...), name...), `":`...), m)
+		text = append(text, "}}"...)
 	}
 	return fingerprint(text)
+}
+
+// appendMeaning appends a field with its durations in one spelling.
+func appendMeaning(b []byte, r strictjson.Raw) []byte {
+	switch r.Kind() {
+	case strictjson.Object:
+		b = append(b, '{')
+		for i, m := range r.Members() {
+			b = append(appendText(appendComma(b, i), m.Name), ':')
+			if m.Name == "jsonLogic" || m.Name == "not" {
+				b = appendRaw(b, m.Value)
+			} else {
+				b = appendMeaning(b, m.Value)
+			}
+		}
+		return append(b, '}')
+	case strictjson.String:
+		if d, err := duration.Decode(r); err == nil {
+			return duration.Append(b, d)
+		}
+	}
+	return appendRaw(b, r)
 }
 
 func (c *compiler) named(spec *RuleSpec) {
@@ -174,6 +199,10 @@ func (c *compiler) inputs(expr *logic.Expr, spec *RuleSpec, r *rule, feed *Sourc
 	for _, v := range expr.Vars() {
 		if r.stateful.makes(v.Parts[0]) {
 			c.made(spec, r.stateful, v)
+			continue
+		}
+		if missing := map[string]string{"$rate": `"rate"`, "$agg": `"window" or "groupBy" with "aggregate"`}[v.Parts[0]]; missing != "" {
+			c.errorf(v.Place, "reads %s, and the rule has no %s", v.Parts[0], missing)
 			continue
 		}
 		r.stateful.need(v.Parts[0])

@@ -553,6 +553,7 @@ var contradicting = []struct{ a, b, why string }{
 	{"sequence", "window", "want two rules"},
 	{"sequence", "onMissing", "what is not known fills no step"},
 	{"sequence", "allowedLateness", "a sequence goes by the order of the samples"},
+	{"join", "repeat", "which side's samples count? Want two rules"},
 	{"window", "repeat", `a window counts: want an aggregate with op "count"`},
 	{"window", "unchanged", `want an aggregate with op "range"`},
 	{"window", "geofence", "want two rules"},

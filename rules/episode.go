@@ -17,7 +17,10 @@ type episode struct {
 	starts      int64
 	ends        int64  // noTime while it is active
 	pending     int64  // noTime: it did not wait
+	since       int64  // of the last raise
+	levelAt     int64  // when its levels were last looked at for their times; noTime: never
 	toldAt      int64  // the last time that somebody was told
+	toldRank    uint8  // of the severity that somebody was told of last
 	seen        uint32 // of its feed when it was raised
 	raises      uint32
 	repeats     uint32
@@ -107,6 +110,7 @@ func (a *alertRule) raise(mo *moment, pending int64, out []Outcome) []Outcome {
 		e.ack = Ack{Required: a.ackRequired}
 	}
 	e.active, e.ends, e.level, e.flapping = true, noTime, mo.level, mo.flaps
+	e.since, e.levelAt = nanos(mo.at), noTime
 	e.raises++
 	e.closedHours = a.schedule != nil && !a.schedule.Open(mo.at)
 	e.summary = a.summary.of(mo.v, mo.twin)
@@ -159,7 +163,7 @@ func (a *alertRule) end(p *Program, now time.Time, twin string, st *State, reaso
 // tell appends an event of the episode.
 func (a *alertRule) tell(mo *moment, e *episode, event string, out []Outcome) []Outcome {
 	e.number++
-	if mo.v != nil {
+	if mo.v != nil && mo.v.plan == a.plan { // an inhibitor's sample may be of another feed
 		e.data = mo.v.appendFields(e.data[:0], a.fields)
 	}
 	o := a.outcome(mo.p, mo.twin, mo.at, e, event, mo.reason)
@@ -178,7 +182,10 @@ func (a *alertRule) tell(mo *moment, e *episode, event string, out []Outcome) []
 		e.unheard++
 		mo.st.counters.rules[a.index].Quiet++
 	} else {
-		e.unheard, e.toldAt, e.told = 0, nanos(mo.at), e.told || e.active
+		e.unheard, e.toldAt, e.told, e.toldRank = 0, nanos(mo.at), e.told || e.active, uint8(severityRank(o.Severity))
+	}
+	if event == EventUnsuppressed || event == EventUnshelved || event == EventUnacknowledged {
+		e.toldAt = nanos(mo.at) // repetitions count from the end of a pause
 	}
 	return append(out, o)
 }
@@ -194,7 +201,7 @@ func (a *alertRule) quiet(mo *moment, e *episode, event string) bool {
 	case EventFlapping:
 		return e.suppression() != nil
 	case EventUnsuppressed, EventUnshelved:
-		return e.told || !e.active || e.suppression() != nil
+		return e.told && severityRank(a.severityOf(e)) <= int(e.toldRank) || !e.active || e.suppression() != nil
 	}
 	return e.suppression() != nil || e.flapping || a.throttled(mo, e)
 }
@@ -278,6 +285,8 @@ func (p *Program) Act(do Action, now time.Time, twin string, st *State, out []Ou
 	for i := before; i < len(out); i++ {
 		out[i].Life.By, out[i].Life.Comment = do.By, do.Comment
 	}
+	mo.reason = ReasonCondition
+	out = p.inhibit(&mo, len(out), out)
 	st.rest()
 	return out
 }
@@ -356,7 +365,7 @@ func (a *alertRule) close(mo *moment, e *episode, event string, out []Outcome) [
 func (p *Program) inhibit(mo *moment, before int, out []Outcome) []Outcome {
 	for _, slot := range mo.st.open() {
 		a, e := p.alerts[slot], mo.st.episodes[slot]
-		if len(a.inhibitedBy) == 0 || !e.active {
+		if len(a.inhibitedBy)+len(e.inhibitors) == 0 || !e.active {
 			continue
 		}
 		var by []string

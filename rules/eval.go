@@ -29,9 +29,8 @@ func (p *Program) Eval(s *Sample, st *State, out []Outcome) []Outcome {
 	before, at := len(out), nanos(s.At)
 	if st.wake != noTime && st.wake < at {
 		mo := momentOf(v, s, st)
-		if out = p.expire(at, true, &mo, out); len(out) > before {
-			v = p.viewOf(pl, s, st) // it may have been read over
-		}
+		out = p.expire(at, pl.slot, &mo, out)
+		v = p.viewOf(pl, s, st) // it may have been read over
 	}
 	t := turn{live: live, at: at}
 	t.newest, t.late = st.see(pl.slot, at)

@@ -48,7 +48,19 @@ func (a *alertRule) levelOf(r *stateful, j *judgement) (uint8, logic.Verdict) {
 // lasts says whether the alert has been firing for long enough.
 func (j *judgement) lasts(a *alertRule, after int64) bool {
 	e := j.st.episodes[a.slot]
-	return e != nil && e.active && j.at-e.starts >= after
+	return e != nil && e.active && j.at-e.since >= after
+}
+
+// levelAt is the level that is reached when a time has come.
+func (a *alertRule) levelAt(r *stateful, j *judgement, e *episode) uint8 {
+	level := e.level
+	for i := int(level); i < len(a.levels); i++ {
+		l := &a.levels[i]
+		if j.at-e.since >= l.after && (l.test == nil || j.v != nil && r.test(j.v, l.test) == logic.True) {
+			level = uint8(i + 1)
+		}
+	}
+	return level
 }
 
 // reach moves an alert that fires to another level.

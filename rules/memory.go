@@ -47,6 +47,7 @@ type memory struct {
 	level   uint8         // 1 + index of the severity's level
 	since   int64         // of the phase
 	trueAt  int64         // the last true sample
+	knownAt int64         // the last sample that was true or false, while it is not idle
 	context []byte        // what the last sample said, for outcomes without one
 	parts   *parts        // what the other fields remember; nil where there are none
 }

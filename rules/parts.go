@@ -22,6 +22,7 @@ type parts struct {
 	known     []known
 	was       []rawJSON // onChange: the values that counted last
 	rates     []series.RateState
+	rated     []jsonFloat // their last values
 	window    *series.WindowState
 	repeat    series.RepeatState
 	unchanged series.UnchangedState
@@ -56,18 +57,16 @@ func (t *told) allow(by *Throttle, at int64) bool {
 
 // known is the last value of a field, for samples that lack it.
 type known struct {
+	name  string
 	at    int64
 	value []byte
 }
 
 // complete adds to the base what the sample lacks and an earlier one had.
 func (p *parts) complete(r *stateful, j *judgement, base []byte) []byte {
-	if p.known == nil {
-		p.known = make([]known, len(r.needs))
-	}
 	for i := range r.needs {
 		f := &r.needs[i]
-		k := &p.known[i]
+		k := p.knownOf(f.name)
 		if raw := j.v.machine.Raw(j.v.fields + f.at); len(raw) > 0 && raw[0] != 'n' {
 			if !j.old {
 				k.at, k.value = j.at, append(k.value[:0], raw...)
@@ -86,6 +85,16 @@ func (p *parts) complete(r *stateful, j *judgement, base []byte) []byte {
 	return base
 }
 
+// knownOf is what is known of a field.
+func (p *parts) knownOf(name string) *known {
+	i := slices.IndexFunc(p.known, func(k known) bool { return k.name == name })
+	if i < 0 {
+		i = len(p.known)
+		p.known = append(p.known, known{name: name})
+	}
+	return &p.known[i]
+}
+
 // onChange is the onChange of a rule.
 type onChange struct {
 	fields   []field
@@ -96,20 +105,25 @@ type onChange struct {
 // pass says whether a field has changed since the last sample that passed.
 func (c *onChange) pass(j *judgement) bool {
 	p := j.m.part()
-	isFirst := p.was == nil
-	if isFirst {
-		p.was = make([]rawJSON, len(c.fields))
+	given := func(f field) []byte {
+		if raw := j.feed.raw(f.at); len(raw) > 0 && raw[0] != 'n' {
+			return raw
+		}
+		return nil
 	}
-	differs := false
+	isFirst, differs := p.was == nil, false
 	for i, f := range c.fields {
-		raw := j.feed.raw(f.at)
-		differs = differs || len(raw) > 0 && !near(raw, p.was[i], c.deadband)
+		raw := given(f)
+		differs = differs || raw != nil && (isFirst || !near(raw, p.was[i], c.deadband))
 	}
 	if !differs {
 		return false
 	}
+	if isFirst {
+		p.was = make([]rawJSON, len(c.fields))
+	}
 	for i, f := range c.fields {
-		if raw := j.feed.raw(f.at); len(raw) > 0 {
+		if raw := given(f); raw != nil {
 			p.was[i] = append(p.was[i][:0], raw...)
 		}
 	}
@@ -154,19 +168,22 @@ func (r *stateful) appendRates(j *judgement, doc []byte) []byte {
 	}
 	p := j.m.part()
 	if p.rates == nil {
-		p.rates = make([]series.RateState, len(r.rates))
+		p.rates, p.rated = make([]series.RateState, len(r.rates)), make([]jsonFloat, len(r.rates))
+		for i := range p.rated {
+			p.rated[i] = jsonFloat(math.NaN())
+		}
 	}
 	doc = append(doc, `"$rate":{`...)
 	for i := range r.rates {
 		doc = append(doc, r.rates[i].name...)
-		now, ok := math.NaN(), false
-		if n := j.feed.number(r.rates[i].field); !math.IsNaN(n) && !j.old {
-			now, ok = r.rates[i].spec.Add(&p.rates[i], j.at, n)
+		if j.feed != nil && !j.old { // else it is what it was: the sample is of another feed, or an older one
+			now, ok := r.rates[i].spec.Add(&p.rates[i], j.at, j.feed.number(r.rates[i].field))
+			if !ok {
+				now = math.NaN()
+			}
+			p.rated[i] = jsonFloat(now)
 		}
-		if !ok {
-			now = math.NaN()
-		}
-		doc = append(appendNumber(doc, now), ',')
+		doc = append(appendNumber(doc, float64(p.rated[i])), ',')
 	}
 	doc[len(doc)-1] = '}'
 	return append(doc, ',')
@@ -195,6 +212,9 @@ type unchanged struct {
 
 func (u *unchanged) judge(j *judgement) logic.Verdict {
 	state := &j.m.part().unchanged
+	if j.feed == nil { // at a timer, or at another feed's sample, it is as it was
+		return truthOf(j.last != noTime && u.spec.Stuck(state, j.last))
+	}
 	raw := j.feed.raw(u.field.at)
 	if len(raw) == 0 || raw[0] == 'n' {
 		return logic.Unknown
@@ -204,7 +224,11 @@ func (u *unchanged) judge(j *judgement) logic.Verdict {
 		value = series.Number(n)
 	}
 	u.spec.Add(state, j.at, value)
-	if u.spec.Stuck(state, j.at) {
+	return truthOf(u.spec.Stuck(state, j.at))
+}
+
+func truthOf(is bool) logic.Verdict {
+	if is {
 		return logic.True
 	}
 	return logic.False

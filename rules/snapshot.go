@@ -70,7 +70,10 @@ type episodeJSON struct {
 	Starts      int64        `json:"starts"`
 	Ends        *int64       `json:"ends,omitempty"`
 	Pending     *int64       `json:"pending,omitempty"`
+	Since       int64        `json:"since"`
+	LevelAt     *int64       `json:"levelAt,omitempty"`
 	ToldAt      *int64       `json:"toldAt,omitempty"`
+	ToldRank    uint8        `json:"toldRank,omitempty"`
 	Seen        uint32       `json:"seen"`
 	Raises      uint32       `json:"raises"`
 	Repeats     uint32       `json:"repeats,omitempty"`
@@ -110,14 +113,14 @@ func encoded(v any) []byte {
 
 func (a *alertRule) encode(e *episode) []byte {
 	return encoded(&episodeJSON{
-		a.hash, e.id, e.number, e.active, e.told, e.flapping, e.level, e.starts, optional(e.ends), optional(e.pending), optional(e.toldAt),
+		a.hash, e.id, e.number, e.active, e.told, e.flapping, e.level, e.starts, optional(e.ends), optional(e.pending), e.since, optional(e.levelAt), optional(e.toldAt), e.toldRank,
 		e.seen, e.raises, e.repeats, e.unheard, e.summary, e.description, e.data, e.ack, e.shelf, e.inhibitors, e.closedHours, e.hoursAt,
 	})
 }
 
 func (w *episodeJSON) episode() *episode {
 	return &episode{
-		w.ID, w.Number, w.Active, w.Told, w.Flapping, w.Level, w.Starts, orNoTime(w.Ends), orNoTime(w.Pending), orNoTime(w.ToldAt),
+		w.ID, w.Number, w.Active, w.Told, w.Flapping, w.Level, w.Starts, orNoTime(w.Ends), orNoTime(w.Pending), w.Since, orNoTime(w.LevelAt), orNoTime(w.ToldAt), w.ToldRank,
 		w.Seen, w.Raises, w.Repeats, w.Unheard, w.Summary, w.Description, w.Data, w.Ack, w.Shelf, w.Inhibitors, w.ClosedHours, w.HoursAt,
 	}
 }
@@ -131,6 +134,7 @@ type memoryJSON struct {
 	Level   uint8      `json:"level,omitempty"`
 	Since   int64      `json:"since,omitempty"`
 	TrueAt  int64      `json:"trueAt,omitempty"`
+	KnownAt int64      `json:"knownAt,omitempty"`
 	Context rawJSON    `json:"context,omitempty"`
 	Parts   *partsJSON `json:"parts,omitempty"`
 }
@@ -144,6 +148,7 @@ type partsJSON struct {
 	Known     []knownJSON       `json:"known,omitempty"`
 	Was       []rawJSON         `json:"was,omitempty"`
 	Rates     []json.RawMessage `json:"rates,omitempty"`
+	Rated     []jsonFloat       `json:"rated,omitempty"`
 	Window    json.RawMessage   `json:"window,omitempty"`
 	Repeat    json.RawMessage   `json:"repeat,omitempty"`
 	Unchanged json.RawMessage   `json:"unchanged,omitempty"`
@@ -156,12 +161,13 @@ type partsJSON struct {
 }
 
 type knownJSON struct {
+	Name  string  `json:"name"`
 	At    int64   `json:"at"`
 	Value rawJSON `json:"value,omitempty"`
 }
 
 func (r *stateful) encode(m *memory) []byte {
-	return encoded(&memoryJSON{r.hash, m.phase, m.truth == logic.True, m.parked, m.level, m.since, m.trueAt, m.context, r.encodeParts(m.parts)})
+	return encoded(&memoryJSON{r.hash, m.phase, m.truth == logic.True, m.parked, m.level, m.since, m.trueAt, m.knownAt, m.context, r.encodeParts(m.parts)})
 }
 
 func (r *stateful) encodeParts(p *parts) *partsJSON {
@@ -169,10 +175,10 @@ func (r *stateful) encodeParts(p *parts) *partsJSON {
 		return nil
 	}
 	w := &partsJSON{
-		Told: p.told.times, History: p.history, Flaps: p.flaps, Sent: p.sent, Was: p.was, Fence: p.fence, Sequence: p.sequence, Base: p.base, Joined: p.joined, Members: p.members, Newest: p.newest,
+		Told: p.told.times, History: p.history, Flaps: p.flaps, Sent: p.sent, Was: p.was, Fence: p.fence, Sequence: p.sequence, Rated: p.rated, Base: p.base, Joined: p.joined, Members: p.members, Newest: p.newest,
 	}
 	for _, k := range p.known {
-		w.Known = append(w.Known, knownJSON{k.at, k.value})
+		w.Known = append(w.Known, knownJSON{k.name, k.at, k.value})
 	}
 	for i := range p.rates {
 		w.Rates = append(w.Rates, r.rates[i].spec.Append(&p.rates[i], nil))
@@ -190,7 +196,7 @@ func (r *stateful) encodeParts(p *parts) *partsJSON {
 }
 
 func (r *stateful) decode(w *memoryJSON) (*memory, error) {
-	m := &memory{slot: int32(r.slot), phase: w.Phase, parked: w.Parked, level: w.Level, since: w.Since, trueAt: w.TrueAt, context: w.Context}
+	m := &memory{slot: int32(r.slot), phase: w.Phase, parked: w.Parked, level: w.Level, since: w.Since, trueAt: w.TrueAt, knownAt: w.KnownAt, context: w.Context}
 	if w.Truth {
 		m.truth = logic.True
 	}
@@ -207,12 +213,12 @@ func (r *stateful) decodeParts(w *partsJSON) (*parts, error) {
 		return nil, nil
 	}
 	p := &parts{
-		told: told{w.Told}, history: w.History, flaps: w.Flaps, sent: w.Sent, was: w.Was, fence: w.Fence, sequence: w.Sequence, base: w.Base, joined: w.Joined, members: w.Members, newest: w.Newest,
+		told: told{w.Told}, history: w.History, flaps: w.Flaps, sent: w.Sent, was: w.Was, fence: w.Fence, sequence: w.Sequence, rated: w.Rated, base: w.Base, joined: w.Joined, members: w.Members, newest: w.Newest,
 	}
 	for _, k := range w.Known {
-		p.known = append(p.known, known{k.At, k.Value})
+		p.known = append(p.known, known{k.Name, k.At, k.Value})
 	}
-	lengths := []struct{ got, want int }{{len(w.Known), len(r.needs)}, {len(w.Rates), len(r.rates)}, {len(w.Joined), len(r.joins)}}
+	lengths := []struct{ got, want int }{{len(w.Rates), len(r.rates)}, {len(w.Rated), len(r.rates)}, {len(w.Joined), len(r.joins)}}
 	if r.onChange != nil {
 		lengths = append(lengths, struct{ got, want int }{len(w.Was), len(r.onChange.fields)})
 	}
@@ -285,7 +291,7 @@ func (in *stateJSON) upgrade() {
 	}
 	for name, e := range in.Firing {
 		in.Episodes[name] = episodeJSON{
-			Rule: e.Rule, ID: e.ID, Number: 1, Active: true, Told: true, Starts: nanos(e.Starts), ToldAt: optional(nanos(e.Starts)), Raises: 1, Summary: e.Summary,
+			Rule: e.Rule, ID: e.ID, Number: 1, Active: true, Told: true, Starts: nanos(e.Starts), Since: nanos(e.Starts), ToldAt: optional(nanos(e.Starts)), Raises: 1, Summary: e.Summary,
 		}
 	}
 }

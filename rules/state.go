@@ -183,8 +183,19 @@ func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, n
 			out = a.end(old, now, twin, st, reason, out)
 			continue
 		}
-		if e, ok := st.episodes[a.slot]; ok {
-			next.begin(b, e)
+		e := st.episodes[a.slot]
+		if e == nil {
+			continue
+		}
+		next.begin(b, e)
+		if r := b.stateful; e.active && r != nil && a.stateful == nil { // it was a simple one until now
+			m := memory{slot: int32(r.slot), phase: firing, since: e.since, trueAt: e.since, knownAt: e.since}
+			next.keep(r, &m)
+		}
+		e.level = min(e.level, uint8(len(b.levels)))
+		if !e.active && e.status(b, false) == StatusClosed { // it waited for what the rule does not ask any more
+			mo := moment{p: p, st: next, twin: twin, at: now, reason: ReasonRuleChanged}
+			out = b.close(&mo, e, EventClosed, out)
 		}
 	}
 	for _, r := range old.stateful {
@@ -193,6 +204,8 @@ func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, n
 			next.keep(p.stateful[i], m)
 		}
 	}
+	mo := moment{p: p, st: next, twin: twin, at: now, reason: ReasonRuleChanged}
+	out = p.inhibit(&mo, len(out), out)
 	next.rest()
 	return next, out
 }

@@ -180,7 +180,7 @@ func (r *stateful) decide(j *judgement, out []Outcome) []Outcome {
 		verdict = logic.Unknown
 	}
 	if j.old { // what came later has been judged already; it can only break a wait
-		if verdict == logic.False && j.m.phase == pending {
+		if verdict == logic.False && j.m.phase == pending || verdict == logic.True && j.m.phase == clearing {
 			j.m.since = j.last
 		}
 		return out
@@ -199,8 +199,8 @@ func (r *stateful) decide(j *judgement, out []Outcome) []Outcome {
 	if j.m.phase == idle {
 		since = j.at
 	}
-	ch := r.step(j.m, verdict, over, j.at, j.last)
-	if r.timed && (j.m.phase != idle || j.m.parts != nil) {
+	ch := r.step(j.m, verdict, over, j.at)
+	if r.timed && verdict != logic.Unknown && (j.m.phase != idle || j.m.parts != nil) {
 		j.m.context = append(j.m.context[:0], r.said(j)...)
 	}
 	if verdict != logic.Unknown || ch != stays {
@@ -236,7 +236,8 @@ func (r *stateful) changed(j *judgement, ch change, since int64, level uint8, ve
 		out = a.clear(j.moment, out)
 		j.m.level = 0
 	default:
-		if e := j.st.episodes[a.slot]; e != nil && e.active && len(a.levels) > 0 {
+		// While nothing is true any more the level stays what it was.
+		if e := j.st.episodes[a.slot]; e != nil && e.active && len(a.levels) > 0 && verdict == logic.True {
 			out = a.reach(j, e, level, out)
 		}
 	}
@@ -303,13 +304,17 @@ func truthy(value []byte) bool {
 
 // verdict judges all that the rule asks, and finds the alert's level.
 func (r *stateful) verdict(j *judgement) (verdict logic.Verdict, level uint8) {
-	if r.sequence != nil {
-		return r.sequence.judge(r, j), 0
+	switch {
+	case r.sequence != nil:
+		verdict = r.sequence.judge(r, j)
+	case r.group != nil && r.group.quorum != nil:
+		verdict = j.quorum
+	default:
+		verdict = r.judgeConditions(j)
 	}
-	if r.group != nil && r.group.quorum != nil {
-		return j.quorum, 0
+	if j.old {
+		return verdict, 0 // what else is asked goes by the order of the samples
 	}
-	verdict = r.judgeConditions(j)
 	if r.repeat != nil {
 		verdict = r.repeat.judge(j, verdict)
 	}
@@ -320,10 +325,10 @@ func (r *stateful) verdict(j *judgement) (verdict logic.Verdict, level uint8) {
 		verdict = both(verdict, r.fence.judge(j))
 	}
 	if r.alert != nil && len(r.alert.levels) > 0 {
-		var any logic.Verdict
-		level, any = r.alert.levelOf(r, j)
-		if !r.asks && r.unchanged == nil && r.fence == nil {
-			verdict = any
+		var reached logic.Verdict
+		level, reached = r.alert.levelOf(r, j)
+		if !r.asks && r.unchanged == nil && r.fence == nil && r.sequence == nil {
+			verdict = reached
 		}
 	}
 	return verdict, level

@@ -57,6 +57,8 @@ func (f *fence) judge(j *judgement) logic.Verdict {
 	}
 	in := f.area.Contains(at) || st.Known && st.In && border <= f.bufferKm
 	switch {
+	case !st.Known && f.dwell > 0 && (f.on == FenceInside || f.on == FenceOutside):
+		st.Known, st.In, st.Leaving, st.Since = true, !in, true, j.at // it has yet to stay there
 	case !st.Known:
 		st.Known, st.In, st.Crossed = true, in, f.initial
 	case in == st.In:

@@ -8,8 +8,8 @@ type window struct {
 	spec    *series.Window
 	size    int64
 	fields  []field
-	atOnce  bool     // it tells at samples, not at its close
-	waiting bool     // it closes by time
+	atOnce  bool // it tells at samples, not at its close
+	waiting bool // it closes by time
 }
 
 func (w *window) reach() int64 { return w.size }
@@ -68,8 +68,12 @@ func (r *stateful) closed(j *judgement, out []Outcome) []Outcome {
 	c := j.st.counters
 	for _, t := range c.told {
 		mo := *j.moment
-		mo.at = timeOf(t.end)
-		k := judgement{moment: &mo, m: j.m, feed: j.feed, at: t.end, last: noTime}
+		end := t.end
+		if r.window.atOnce && j.old {
+			end = j.last // an older sample has filled it
+		}
+		mo.at = timeOf(end)
+		k := judgement{moment: &mo, m: j.m, feed: j.feed, at: end, last: noTime}
 		c.doc = append(c.doc[:0], j.m.part().base...)
 		if len(c.doc) == 0 {
 			c.doc = append(c.doc, "{}"...)

@@ -29,7 +29,7 @@ func (c *Counters) Resumed(now time.Time) { c.resumed = nanos(now) }
 // their way is left to them when now is far later (tickSlack). Seq is the
 // tick's place in the stream.
 func (p *Program) Tick(now time.Time, twin string, st *State, seq uint64, out []Outcome) []Outcome {
-	return p.expire(nanos(now), false, &moment{p: p, st: st, twin: twin, seq: seq, hops: 1}, out)
+	return p.expire(nanos(now), -1, &moment{p: p, st: st, twin: twin, seq: seq, hops: 1}, out)
 }
 
 // timer is what can fall due.
@@ -41,32 +41,37 @@ const (
 	absentTimer
 	windowTimer
 	levelTimer
-	repeatTimer
 	fenceTimer
 	sequenceTimer
-	gateTimer  // the schedule of the evaluation
-	hoursTimer // the schedule of the telling
+	repeatTimer
+	throttleTimer // somebody may be told again
+	gateTimer     // the schedule of the evaluation
+	hoursTimer    // the schedule of the telling
 	shelfTimer
 )
 
 // ofSamples says that a timer speaks of samples that have come, not of the
 // clock on the wall.
-func (t timer) ofSamples() bool { return t < gateTimer && t != absentTimer }
+func (t timer) ofSamples() bool { return t < repeatTimer && t != absentTimer }
 
-// expire carries out what fell due before now.
-func (p *Program) expire(now int64, exact bool, mo *moment, out []Outcome) []Outcome {
+// expire carries out what fell due before now. Of the feed whose sample says so
+// nothing is still on its way; -1: a tick says so.
+func (p *Program) expire(now int64, feed int, mo *moment, out []Outcome) []Outcome {
 	st := mo.st
 	for st.wake != noTime && st.wake < now {
 		at, kind, r, a := st.next()
 		if kind == noTimer || at >= now {
 			break
 		}
-		if !exact && kind.ofSamples() && !r.confirmed(st, at, now) {
+		if kind.ofSamples() && r.feedSlot != feed && !r.confirmed(st, at, now) {
 			m := r.remembered(st)
 			m.parked = true
 			st.keep(r, m)
 			st.rest()
 			continue
+		}
+		if kind == repeatTimer && feed < 0 && now-at > r.alert.every {
+			at += (now - 1 - at) / r.alert.every * r.alert.every // the engine was away: one for all
 		}
 		before := len(out)
 		mo.at, mo.reason, mo.v = timeOf(at), ReasonTimer, nil
@@ -166,7 +171,7 @@ func (r *stateful) next(st *State, m *memory) (int64, timer) {
 	if m == nil {
 		return due, kind
 	}
-	if r.gate != nil && m.truth == logic.True {
+	if r.gate != nil && (m.truth == logic.True || m.phase != idle) {
 		if edge := r.gate.Next(timeOf(max(m.since, newest))); !edge.IsZero() {
 			sooner(nanos(edge), gateTimer)
 		}
@@ -174,7 +179,6 @@ func (r *stateful) next(st *State, m *memory) (int64, timer) {
 	if m.parked {
 		return due, kind
 	}
-	sooner(r.timing.due(m, newest), phaseTimer)
 	if m.parts != nil {
 		if r.window != nil && m.parts.window != nil {
 			sooner(r.window.due(m.parts.window), windowTimer)
@@ -190,6 +194,7 @@ func (r *stateful) next(st *State, m *memory) (int64, timer) {
 			}
 		}
 	}
+	sooner(r.timing.due(m), phaseTimer) // last: of two at one time what is judged goes first
 	return due, kind
 }
 
@@ -200,12 +205,14 @@ func (a *alertRule) next(e *episode, m *memory, sooner func(int64, timer)) {
 	}
 	waits := m != nil && m.parked
 	for i := int(e.level); i < len(a.levels) && !waits; i++ {
-		if l := &a.levels[i]; l.after > 0 && l.test == nil {
-			sooner(e.starts+l.after, levelTimer)
-			break
+		if due := e.since + a.levels[i].after; a.levels[i].after > 0 && due > e.levelAt {
+			sooner(due, levelTimer)
 		}
 	}
-	if a.every > 0 && !waits && e.told && e.toldAt != noTime && e.ack.At.IsZero() && e.suppression() == nil && !e.flapping {
+	if m := m; a.throttle != nil && !e.told && e.suppression() == nil && !e.flapping && m != nil && m.parts != nil && len(m.parts.told.times) > 0 {
+		sooner(m.parts.told.times[0]+int64(a.throttle.Per), throttleTimer)
+	}
+	if a.every > 0 && e.told && e.toldAt != noTime && e.ack.At.IsZero() && e.suppression() == nil && !e.flapping {
 		sooner(e.toldAt+a.every, repeatTimer)
 	}
 	if a.schedule != nil {
@@ -228,6 +235,13 @@ func (r *stateful) absentDue(st *State, newest int64) int64 {
 	if resumed := st.counters.resumed; resumed != noTime && since < resumed {
 		due = max(due, resumed+int64(r.absent.Grace))
 	}
+	if r.gate != nil && !r.gate.Open(timeOf(due)) {
+		opens := r.gate.Next(timeOf(due))
+		if opens.IsZero() {
+			return noTime
+		}
+		due = nanos(opens)
+	}
 	return due
 }
 
@@ -245,18 +259,20 @@ func (r *stateful) fall(j *judgement, kind timer, out []Outcome) []Outcome {
 		return r.changed(j, ch, since, level, logic.Unknown, out)
 	case absentTimer:
 		j.reason = ReasonAbsent
+		for i, l := range a.levels {
+			if l.test == nil && l.after == 0 {
+				j.level = uint8(i + 1)
+			}
+		}
 		return a.raise(j.moment, noTime, out)
 	case windowTimer:
 		return r.advance(j, out)
 	case levelTimer:
 		if e := j.st.episodes[a.slot]; e != nil {
-			level := e.level
-			for i := int(level); i < len(a.levels); i++ {
-				if l := &a.levels[i]; l.test == nil && j.at-e.starts >= l.after {
-					level = uint8(i + 1)
-				}
+			e.levelAt = j.at
+			if level := a.levelAt(r, j, e); level > e.level {
+				return a.reach(j, e, level, out)
 			}
-			return a.reach(j, e, level, out)
 		}
 	case repeatTimer:
 		if e := j.st.episodes[a.slot]; e != nil {
@@ -266,6 +282,10 @@ func (r *stateful) fall(j *judgement, kind timer, out []Outcome) []Outcome {
 		}
 	case fenceTimer, sequenceTimer:
 		return r.decide(j, out)
+	case throttleTimer:
+		if e := j.st.episodes[a.slot]; e != nil && j.m.part().told.allow(a.throttle, j.at) {
+			return a.tell(j.moment, e, EventUnsuppressed, out)
+		}
 	case gateTimer:
 		return r.gated(j, out)
 	case hoursTimer:
@@ -284,7 +304,7 @@ func (r *stateful) gated(j *judgement, out []Outcome) []Outcome {
 	if j.m.phase == idle {
 		since = j.at
 	}
-	ch := r.step(j.m, verdict, over, j.at, noTime)
+	ch := r.step(j.m, verdict, over, j.at)
 	j.m.since = max(j.m.since, j.at)
 	return r.changed(j, ch, since, j.m.level, logic.Unknown, out)
 }

@@ -32,10 +32,14 @@ func (t *timing) of(s *Stateful) {
 }
 
 // step takes a verdict at a time. Over says whether the conditions for clearing
-// hold. Unknown changes nothing. The sample before was at last.
-func (t *timing) step(m *memory, truth, over logic.Verdict, at, last int64) change {
+// hold. Unknown changes nothing.
+func (t *timing) step(m *memory, truth, over logic.Verdict, at int64) change {
+	last := m.knownAt
 	if truth == logic.True {
 		m.trueAt = at
+	}
+	if truth != logic.Unknown {
+		m.knownAt = at
 	}
 	switch m.phase {
 	case idle:
@@ -48,7 +52,7 @@ func (t *timing) step(m *memory, truth, over logic.Verdict, at, last int64) chan
 		case truth == logic.False:
 			m.phase = idle
 		case truth == logic.True:
-			if last != noTime && t.maxGap > 0 && at-last > t.maxGap {
+			if t.maxGap > 0 && at-last > t.maxGap {
 				m.since = at
 			}
 			return t.ripe(m, at)
@@ -91,10 +95,10 @@ func (t *timing) clearDue(m *memory) int64 { return max(m.since+t.clear, m.trueA
 
 // due is when the phase ends by itself; noTime: never. What has to be confirmed
 // by samples ends only while they are not farther apart than maxGap.
-func (t *timing) due(m *memory, newest int64) int64 {
+func (t *timing) due(m *memory) int64 {
 	switch m.phase {
 	case pending:
-		if due := m.since + t.hold; t.maxGap == 0 || due-newest <= t.maxGap {
+		if due := m.since + t.hold; t.maxGap == 0 || due-m.knownAt <= t.maxGap {
 			return due
 		}
 	case clearing:

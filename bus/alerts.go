@@ -208,7 +208,7 @@ func (b *Bus) historyState(ctx context.Context, q HistoryQuery) (from, last, cop
 // from: the second word of the header. 0 = it was not copied.
 func sourceSeq(h nats.Header) uint64 {
 	if words := strings.Fields(h.Get("Nats-Stream-Source")); len(words) > 1 {
-		seq, _ := strconv.ParseUint(words[1], 10, 64) //nolint:errcheck // 0 then
+		seq, _ := strconv.ParseUint(words[1], 10, 64)
 		return seq
 	}
 	return 0

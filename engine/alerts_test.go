@@ -287,7 +287,7 @@ func (w *works) answers(ctx context.Context, answer func(id, do, by string) []ru
 			if m.Kind == bus.Control && assert.NoError(w.t, json.Unmarshal(m.Data, &c)) && c.Op == "alert.act" {
 				assert.Equal(w.t, "too-hot", c.Act.Rule)
 				assert.Equal(w.t, w.bus.Partition(c.Act.Twin), m.Partition)
-				w.decide(answer(c.Act.ID, c.Act.Do, c.Act.By)...)
+				w.decide(answer(c.Act.ID, c.Act.Do, c.Act.By)...) //nolint:contextcheck // its context is that of the test
 			}
 		}
 	}

@@ -71,7 +71,7 @@ func (p *pool) meet() {
 
 func (p *pool) home(twin string) int {
 	h := fnv.New32a()
-	h.Write([]byte(twin)) //nolint:errcheck // it cannot fail
+	h.Write([]byte(twin))
 	return int(h.Sum32()) % len(p.parts)
 }
 

@@ -31,21 +31,22 @@ const (
 // is a pure state machine over the messages of its partition; whoever feeds it
 // the same messages gets the same outcomes. See docs/adr/0001.
 type partition struct {
-	compiler *compiler
-	programs []*running // by id
-	twins    map[string]*member
-	unknown  Unknown
-	readers  map[string]*rules.Reader // by feed; made when a sample comes
-	maxBytes int                      // of a sample
-	seq      uint64                   // the snapshot's it was loaded from: it has all messages up to it
-	timers   timers
-	now      time.Time // of the last tick
-	resumed  time.Time // since when the wall's clock has run without a break; zero: always has
-	groups   map[groupKey]*binding
-	linked   map[linkKey][]*binding // whom a join brings samples of other twins
-	peers    *peers
-	fresh    []freshRules           // that wait to be primed
-	models   map[string]*twins.Twin // that other partitions' twins were made from
+	compiler  *compiler
+	programs  []*running // by id
+	twins     map[string]*member
+	unknown   Unknown
+	readers   map[string]*rules.Reader // by feed; made when a sample comes
+	maxBytes  int                      // of a sample
+	seq       uint64                   // the snapshot's it was loaded from: it has all messages up to it
+	timers    timers
+	bySamples bool      // the last tick's time is that of the newest sample
+	now       time.Time // of the last tick
+	resumed   time.Time // since when the wall's clock has run without a break; zero: always has
+	groups    map[groupKey]*binding
+	linked    map[linkKey][]*binding // whom a join brings samples of other twins
+	peers     *peers
+	fresh     []freshRules           // that wait to be primed
+	models    map[string]*twins.Twin // that other partitions' twins were made from
 
 	offline  bool         // outcomes name the source twin, and nothing is kept for later
 	everyone bool         // every twin matches every source, described or not
@@ -267,6 +268,10 @@ func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Ou
 
 // act carries out what a person does to an alert. Where it is not, nothing happens.
 func (p *partition) act(a *action, e event, out []rules.Outcome) []rules.Outcome {
+	do, at := a.action(), e.at
+	if p.bySamples && !p.now.IsZero() { // the clock of the rules is not that of people
+		do.Until, at = do.Until.Add(p.now.Sub(at)), p.now
+	}
 	var bindings []*binding
 	if m := p.twins[a.Twin]; m != nil {
 		bindings = append(bindings, m.bindings...)
@@ -276,7 +281,7 @@ func (p *partition) act(a *action, e event, out []rules.Outcome) []rules.Outcome
 	}
 	for _, b := range bindings {
 		if b.program.ID() == a.Interaction {
-			out = b.program.Act(a.action(), e.at, a.Twin, b.state, out)
+			out = b.program.Act(do, at, a.Twin, b.state, out)
 			p.watch(b)
 		}
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"tocsin.internal/bus"
 	"tocsin.internal/rules"
@@ -31,7 +32,7 @@ func (w *worker) prime(ctx context.Context, p *partition, m *bus.Message) error 
 			if err != nil {
 				return err
 			}
-			past.review(&message)
+			past.review(&message, w.engine.config.MaxSkew)
 		}
 		w.out = p.takeOver(past, f, event{m.Seq, m.Stored}, w.out)
 	}
@@ -39,11 +40,10 @@ func (w *worker) prime(ctx context.Context, p *partition, m *bus.Message) error 
 }
 
 // review judges a message of the past; nobody is told.
-func (p *partition) review(m *bus.Message) {
-	var out []rules.Outcome
+func (p *partition) review(m *bus.Message, maxSkew time.Duration) {
 	switch m.Kind {
 	case bus.OneSample:
-		p.reviewSample(&rules.Sample{Twin: m.Twin, Feed: m.Feed, At: m.At, Data: m.Data, Seq: m.Seq, Hops: m.Hops}, out)
+		p.reviewSample(&rules.Sample{Twin: m.Twin, Feed: m.Feed, At: m.At, Data: m.Data, Seq: m.Seq, Hops: m.Hops}, m.Stored, maxSkew)
 	case bus.ManySamples:
 		for line := range bytes.Lines(m.Data) {
 			s, err := sources.ParseLine(bytes.TrimSpace(line), 1)
@@ -53,16 +53,17 @@ func (p *partition) review(m *bus.Message) {
 			if s.Seq = m.Seq; s.At.IsZero() {
 				s.At = m.Stored
 			}
-			p.reviewSample(&s, out)
+			p.reviewSample(&s, m.Stored, maxSkew)
 		}
 	case bus.Tick:
-		p.tick(m.At, m.Wall, m.Seq, out)
+		p.tick(m.At, m.Wall, m.Seq, nil)
 	}
 }
 
-func (p *partition) reviewSample(s *rules.Sample, out []rules.Outcome) {
-	// What cannot be judged became a dead letter when it came.
-	p.judge(s, out) //nolint:errcheck // see above
+func (p *partition) reviewSample(s *rules.Sample, stored time.Time, maxSkew time.Duration) {
+	if skewed(s.At, stored, maxSkew) == nil {
+		p.judge(s, nil) //nolint:errcheck // what cannot be judged became a dead letter when it came
+	}
 }
 
 // takeOver gives the rules what they would remember had they always been there.

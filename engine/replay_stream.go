@@ -3,7 +3,9 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"tocsin.internal/bus"
@@ -29,10 +31,11 @@ func TwinsOf(ctx context.Context, b *bus.Bus) ([]twins.Twin, error) {
 }
 
 // Stream judges what the bus retains of FEED, from a time on: its samples, and
-// its ticks in place of those that Judge makes. Each is told of every sample and
+// its ticks in place of those that Judge makes, changes of twins, and what people
+// did to alerts; the rules are the replay's own. Each is told of every sample and
 // every tick, with what was decided and, for what cannot be judged, why. Nothing
 // is written.
-func (r *Replay) Stream(ctx context.Context, b *bus.Bus, since time.Time, each func(*rules.Sample, []rules.Outcome, error) error) error {
+func (r *Replay) Stream(ctx context.Context, b *bus.Bus, since time.Time, maxSkew time.Duration, each func(*rules.Sample, []rules.Outcome, error) error) error {
 	state, err := b.FeedState(ctx)
 	if err != nil || state.Last < state.First {
 		return err
@@ -51,7 +54,7 @@ func (r *Replay) Stream(ctx context.Context, b *bus.Bus, since time.Time, each f
 		for i := range batch {
 			m := &batch[i]
 			if !m.Stored.Before(since) {
-				if out, err = r.message(m, out[:0], each); err != nil {
+				if out, err = r.message(m, out[:0], maxSkew, each); err != nil {
 					return err
 				}
 			}
@@ -62,9 +65,12 @@ func (r *Replay) Stream(ctx context.Context, b *bus.Bus, since time.Time, each f
 	}
 }
 
-func (r *Replay) message(m *bus.Message, out []rules.Outcome, each func(*rules.Sample, []rules.Outcome, error) error) ([]rules.Outcome, error) {
+func (r *Replay) message(m *bus.Message, out []rules.Outcome, maxSkew time.Duration, each func(*rules.Sample, []rules.Outcome, error) error) ([]rules.Outcome, error) {
 	judge := func(s *rules.Sample, err error) error {
 		out = out[:0]
+		if err == nil {
+			err = skewed(s.At, m.Stored, maxSkew)
+		}
 		if err == nil {
 			out, err = r.partition.judge(s, out)
 		}
@@ -90,6 +96,21 @@ func (r *Replay) message(m *bus.Message, out []rules.Outcome, each func(*rules.S
 	case bus.Tick:
 		out = r.partition.tick(m.At, m.Wall, m.Seq, out[:0])
 		return out, each(nil, out, nil)
+	case bus.Control:
+		return r.control(m, out[:0], each)
 	}
 	return out, nil
+}
+
+// control carries out what a control message says, but for rules.
+func (r *Replay) control(m *bus.Message, out []rules.Outcome, each func(*rules.Sample, []rules.Outcome, error) error) ([]rules.Outcome, error) {
+	var c control
+	if err := json.Unmarshal(m.Data, &c); err != nil || !slices.Contains([]string{opTwinPut, opTwinDelete, opAlertAct}, c.Op) {
+		return out, nil // what could not be read became a dead letter
+	}
+	out, err := r.partition.apply(m.Data, event{m.Seq, m.Stored}, out)
+	if err != nil {
+		return out, nil //nolint:nilerr // it became a dead letter, too
+	}
+	return out, each(nil, out, nil)
 }

@@ -25,6 +25,7 @@ type snapshot struct {
 	Models       []json.RawMessage `json:"models,omitempty"`
 	Groups       []snapshotGroup   `json:"groups,omitempty"`
 	Now          time.Time         `json:"now,omitzero"`
+	BySamples    bool              `json:"bySamples,omitempty"`
 	Resumed      time.Time         `json:"resumed,omitzero"`
 }
 
@@ -49,7 +50,7 @@ type snapshotSample struct {
 
 // save gives the partition as of seq.
 func (p *partition) save(seq uint64) ([]byte, error) {
-	s := snapshot{Version: snapshotVersion, Seq: seq, Unknown: p.unknown.control(), Now: p.now, Resumed: p.resumed}
+	s := snapshot{Version: snapshotVersion, Seq: seq, Unknown: p.unknown.control(), Now: p.now, BySamples: p.bySamples, Resumed: p.resumed}
 	for _, program := range p.programs {
 		s.Interactions = append(s.Interactions, program.Text())
 	}
@@ -103,7 +104,7 @@ func (p *partition) load(text []byte) (uint64, error) {
 	if p.unknown, err = s.Unknown.unknown(); err != nil {
 		return 0, fmt.Errorf("snapshot: %w", err)
 	}
-	p.now, p.resumed = s.Now, s.Resumed
+	p.now, p.bySamples, p.resumed = s.Now, s.BySamples, s.Resumed
 	for _, text := range s.Models {
 		t, err := decodeTwin(text)
 		if err != nil {

@@ -63,6 +63,7 @@ func (p *partition) watch(b *binding) {
 // tick says that it is now, by the wall's clock or by that of the newest sample,
 // and appends what fell due.
 func (p *partition) tick(now time.Time, wall bool, seq uint64, out []rules.Outcome) []rules.Outcome {
+	p.bySamples = !wall
 	if wall && now.Sub(p.now) > downtime {
 		p.resume(now)
 	}

@@ -178,12 +178,10 @@ func (w *worker) samples(ctx context.Context, p *partition, m *bus.Message) erro
 
 func (w *worker) sample(ctx context.Context, p *partition, s *rules.Sample, stored time.Time) error {
 	w.engine.stats.samples.Add(1)
-	if skew := w.engine.config.MaxSkew; s.At.Sub(stored) > skew {
-		reason := fmt.Sprintf("in the future: %s, stored at %s; want at most %s ahead", s.At.UTC().Format(time.RFC3339), stored.UTC().Format(time.RFC3339), skew)
-		return w.bury(ctx, bus.DeadLetter{Reason: reason, Twin: s.Twin, Feed: s.Feed, Seq: s.Seq, Index: s.Index, Data: s.Data})
+	err := skewed(s.At, stored, w.engine.config.MaxSkew)
+	if err == nil {
+		w.out, err = p.judge(s, w.out[:0])
 	}
-	var err error
-	w.out, err = p.judge(s, w.out[:0])
 	if at := s.At.UnixNano(); err == nil && at > w.engine.stats.newest.Load() {
 		w.engine.stats.newest.Store(at)
 	}

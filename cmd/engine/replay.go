@@ -50,7 +50,8 @@ and the samples of many twins are brought into the order of time.
 
 In place of a recording, --data names the data of an engine that does not run now,
 and -c a configuration whose NATS is within reach: then the samples and ticks that
-its stream retains are judged, of the twins that it knows. Nothing is written.
+its stream retains are judged, of the twins that it knows, with what people did
+to alerts. Nothing is written.
 
 Exit codes: 0 fine; 1 a rule is invalid; 2 a file cannot be read.`,
 		Example: `  engine replay --rules examples/rules/overheating --samples examples/rules/overheating/samples.ndjson
@@ -175,7 +176,7 @@ func (f *replayFlags) ofStream(ctx context.Context, programs map[string]*rules.P
 		since = time.Now().Add(-f.since)
 	}
 	began := time.Now()
-	err = r.replay.Stream(ctx, b, since, func(s *rules.Sample, outcomes []rules.Outcome, err error) error {
+	err = r.replay.Stream(ctx, b, since, c.MaxSkew, func(s *rules.Sample, outcomes []rules.Outcome, err error) error {
 		if s != nil {
 			r.samples++
 			if err != nil {

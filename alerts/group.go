@@ -21,6 +21,16 @@ func (a *alert) update(o *rules.Outcome) {
 	a.last.Data = slices.Clone(o.Data)
 }
 
+// succeed takes note, in every group, that another episode follows, if one does.
+func (a *alert) succeed(next *rules.Outcome) {
+	if next.ID == a.last.ID {
+		return
+	}
+	for _, m := range a.in {
+		m.end(next)
+	}
+}
+
 // quiet says whether an alert is left out after the event. What people say of it
 // changes nothing about that, nor does a repetition that is Silent.
 func quiet(o *rules.Outcome, before bool) bool {
@@ -75,6 +85,8 @@ type member struct {
 	toldID       string
 	toldSeverity string
 	toldRaises   uint64
+
+	ended *rules.Outcome // an earlier episode, told to fire, whose end was not told; nil: none
 }
 
 // leftOut says why a member was left out when it was last looked at.
@@ -93,13 +105,52 @@ func (m *member) told() bool { return m.toldID != "" }
 // open says whether the alert fires in the group.
 func (m *member) open() bool { return !m.gone && m.alert.last.State == rules.StateFiring }
 
-// news says whether there is something to tell that was not told.
+// speaks says whether there may be something to tell of the alert as it is.
+func (m *member) speaks() bool { return m.open() || m.told() }
+
+// end takes note that another episode takes the place of the last one: what was
+// told of that has to be taken back under its own id.
+func (m *member) end(next *rules.Outcome) {
+	last := m.alert.last
+	if m.toldID != last.ID {
+		return
+	}
+	if last.State == rules.StateFiring { // its end never came
+		life := *last.Life
+		life.Active, life.Status = false, rules.StatusClosed
+		last.State, last.Ends, last.Life = rules.StateResolved, next.Starts, &life
+	}
+	m.ended, m.toldID, m.toldSeverity, m.toldRaises = &last, "", "", 0
+}
+
+// reason says why the member is left out, if it is.
+func (m *member) reason(silenced func(*rules.Outcome) bool) leftOut {
+	quiet := m.alert.quiet || !m.speaks()
+	switch {
+	case quiet && m.ended != nil && silenced(m.ended):
+		return silencedNow
+	case !m.speaks():
+		return notLeftOut
+	case m.alert.quiet:
+		return quieted
+	case silenced(&m.alert.last):
+		return silencedNow
+	}
+	return notLeftOut
+}
+
+// news says whether there is something to tell of the alert as it is that was not told.
 func (m *member) news() bool {
 	if !m.open() {
 		return m.told()
 	}
 	o := &m.alert.last
 	return m.toldID != o.ID || m.toldSeverity != o.Severity || m.toldRaises != o.Life.Counts.Raises
+}
+
+// critical says whether a change of it is told at once.
+func (m *member) critical() bool {
+	return !m.gone && m.alert.last.Severity == "critical" || m.ended != nil && m.ended.Severity == "critical"
 }
 
 func (m *member) tell() {
@@ -119,10 +170,10 @@ func (m *member) lift() {
 // due is when the group has to be told of the member as it is.
 func (m *member) due(now time.Time) time.Time {
 	g := m.group
-	if !m.news() { // it was quiet; it may still have to be repeated
+	if !m.news() && m.ended == nil { // it was quiet; it may still have to be repeated
 		return latest(now.Add(g.route.GroupWait), g.sent.Add(g.route.RepeatInterval))
 	}
-	if m.alert.last.Severity == "critical" && !m.gone {
+	if m.critical() {
 		return now
 	}
 	wait := g.route.GroupWait
@@ -140,25 +191,13 @@ func latest(a, b time.Time) time.Time {
 }
 
 // earlier orders the alerts of a group.
-func earlier(a, b *member) bool { return byStart(a, b) < 0 }
+func earlier(a, b *member) bool { return byStart(&a.alert.last, &b.alert.last) < 0 }
 
-func byStart(a, b *member) int {
-	x, y := &a.alert.last, &b.alert.last
+func byStart(x, y *rules.Outcome) int {
 	if c := x.Starts.Compare(y.Starts); c != 0 {
 		return c
 	}
 	return cmp.Compare(x.Life.Key, y.Life.Key)
-}
-
-// listing puts those that fire before the others, and the earlier first.
-func listing(a, b *member) int {
-	if a.open() != b.open() {
-		if a.open() {
-			return -1
-		}
-		return 1
-	}
-	return byStart(a, b)
 }
 
 // group is the alerts of a route that are told together.
@@ -227,18 +266,12 @@ func (g *group) look(now time.Time, silenced func(*rules.Outcome) bool) (news []
 	}
 	for _, m := range look {
 		m.lift()
-		switch {
-		case m.alert.quiet:
-			g.leaveOut(m, quieted)
-			continue
-		case silenced(&m.alert.last):
-			g.leaveOut(m, silencedNow)
-			continue
-		}
-		if m.open() {
+		if why := m.reason(silenced); why != notLeftOut {
+			g.leaveOut(m, why)
+		} else if m.open() {
 			g.firing.add(m)
 		}
-		if m.news() {
+		if m.left == notLeftOut && m.news() || m.left != silencedNow && m.ended != nil {
 			news = append(news, m)
 		}
 	}
@@ -247,7 +280,6 @@ func (g *group) look(now time.Time, silenced func(*rules.Outcome) bool) (news []
 	}
 	clear(g.changed)
 	g.changed = g.changed[:0]
-	slices.SortFunc(news, listing)
 	return news
 }
 

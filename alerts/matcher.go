@@ -19,7 +19,8 @@ import (
 //
 // where name is severity, interaction, rule, twin, feed, state, status, event,
 // id or label.NAME. In a value of = and != a * stands for any text, also for
-// none; a literal * needs a regexp. A regexp is RE2 and must match the whole
+// none; a literal * needs a regexp. A severity of = and != may be another
+// system's word for it, as in rules: crit is critical. A regexp is RE2 and must match the whole
 // value, as in Alertmanager. Values may be quoted as in JSON. A label that the
 // alert does not have is the empty text.
 type Matcher struct {
@@ -37,12 +38,13 @@ type property struct {
 	of     func(*rules.Outcome) string
 	values []string // all there are; nil when anything may be
 	varies bool     // from event to event, so that no route can rest on it
+	word   func(string) (canonical string, ok bool)
 }
 
 const labelPrefix = "label."
 
 var properties = map[string]property{
-	"severity":    {of: func(o *rules.Outcome) string { return o.Severity }, values: severityNames()},
+	"severity":    {of: func(o *rules.Outcome) string { return o.Severity }, values: severityNames(), word: rules.CanonicalSeverity},
 	"interaction": {of: func(o *rules.Outcome) string { return o.Interaction }},
 	"rule":        {of: func(o *rules.Outcome) string { return o.Rule }},
 	"twin":        {of: func(o *rules.Outcome) string { return o.Twin }},
@@ -167,6 +169,11 @@ func (m *Matcher) compile(p property) error {
 	if strings.Contains(m.value, "*") {
 		m.glob = strings.Split(m.value, "*")
 		return nil
+	}
+	if p.word != nil {
+		if canonical, ok := p.word(m.value); ok {
+			m.value = canonical
+		}
 	}
 	if p.values == nil || slices.Contains(p.values, m.value) {
 		return nil

@@ -26,6 +26,8 @@ func TestMatchers(t *testing.T) {
 	}{
 		{`severity=critical`, true},
 		{`severity=major`, false},
+		{`severity=CRIT`, true}, // as rules take it
+		{`severity!=fatal`, false},
 		{`severity!=major`, true},
 		{`severity!=critical`, false},
 		{`severity=~"critical|major"`, true},

@@ -11,19 +11,20 @@ import (
 	"tocsin.internal/rules"
 )
 
-// MaxListed is how many alerts a notification lists; it counts them all.
-const MaxListed = 100
+// What a notification lists; it counts all alerts.
+const (
+	MaxListed      = 100
+	MaxListedBytes = 512 << 10 // of the alerts' JSON: less than any server's usual limit
+	// An alert with more is listed without its data; one that still has more is
+	// only counted.
+	maxAlertBytes = 64 << 10
+)
 
 // notification tells of the group. It takes out of those that fire what it finds
 // silenced.
 func (g *group) notification(news []*member, silenced func(*rules.Outcome) bool) rules.Outcome {
-	listed := g.listed(news, silenced)
-	firing, resolved := len(g.firing.items), 0
-	for _, m := range news {
-		if !m.open() {
-			resolved++
-		}
-	}
+	listed, resolved := g.listed(news, silenced)
+	firing := len(g.firing.items)
 	g.number++
 	o := rules.Outcome{
 		Kind: rules.Notification, Topic: g.route.Name, At: g.due, Seq: g.number, ID: g.notificationID(),
@@ -48,39 +49,107 @@ func (g *group) notificationID() string {
 	return "nt_" + hex.EncodeToString(sum[:16]) + "_" + strconv.FormatUint(g.number, 10)
 }
 
-// listed are the news, and beside them the oldest of those that fire, as many as there is room for.
-func (g *group) listed(news []*member, silenced func(*rules.Outcome) bool) []*member {
-	listed := slices.Clone(news[:min(len(news), MaxListed)])
-	known := make(map[*member]bool, len(listed))
-	for _, m := range listed {
+// entry is an alert in a notification's list.
+type entry struct {
+	of   *rules.Outcome
+	open bool // it fires in the group
+	text []byte
+}
+
+// listing puts those that fire before the others, and the earlier first.
+func listing(a, b entry) int {
+	if a.open != b.open {
+		if a.open {
+			return -1
+		}
+		return 1
+	}
+	return byStart(a.of, b.of)
+}
+
+// list is what a notification has room for.
+type list struct {
+	entries []entry
+	bytes   int
+	full    bool
+}
+
+// add lists the alert if there is room for it.
+func (l *list) add(e entry) {
+	if l.full {
+		return
+	}
+	e.text = e.of.AppendJSON(nil)
+	if len(e.text) > maxAlertBytes {
+		bare := *e.of
+		bare.Data = nil
+		if e.text = bare.AppendJSON(nil); len(e.text) > maxAlertBytes {
+			return
+		}
+	}
+	if l.bytes+len(e.text) > MaxListedBytes {
+		l.full = true
+		return
+	}
+	l.entries, l.bytes = append(l.entries, e), l.bytes+len(e.text)
+	l.full = len(l.entries) == MaxListed
+}
+
+// newsOf are the entries that the news make: of one alert up to two, where an
+// episode has taken the place of another.
+func newsOf(news []*member) []entry {
+	entries := make([]entry, 0, len(news))
+	for _, m := range news {
+		if m.ended != nil {
+			entries = append(entries, entry{of: m.ended})
+		}
+		if m.left == notLeftOut && m.news() {
+			entries = append(entries, entry{of: &m.alert.last, open: m.open()})
+		}
+	}
+	slices.SortFunc(entries, listing)
+	return entries
+}
+
+// listed are the news, and beside them the oldest of those that fire, as many
+// as there is room for; resolved is how many of the news are ends.
+func (g *group) listed(news []*member, silenced func(*rules.Outcome) bool) (listed []entry, resolved int) {
+	var l list
+	for _, e := range newsOf(news) {
+		l.add(e)
+		if !e.open {
+			resolved++
+		}
+	}
+	known := make(map[*member]bool, len(news))
+	for _, m := range news {
 		known[m] = true
 	}
 	var taken []*member
-	for len(listed) < MaxListed && len(g.firing.items) > 0 {
+	for !l.full && len(g.firing.items) > 0 {
 		m := g.firing.take()
 		if !known[m] {
 			if silenced(&m.alert.last) {
 				g.leaveOut(m, silencedNow)
 				continue
 			}
-			listed = append(listed, m)
+			l.add(entry{of: &m.alert.last, open: true})
 		}
 		taken = append(taken, m)
 	}
 	for _, m := range taken {
 		g.firing.add(m)
 	}
-	slices.SortFunc(listed, listing)
-	return listed
+	slices.SortFunc(l.entries, listing)
+	return l.entries, resolved
 }
 
-func (g *group) data(listed []*member, firing, resolved int) []byte {
+func (g *group) data(listed []entry, firing, resolved int) []byte {
 	status := rules.StateFiring
 	if firing == 0 {
 		status = rules.StateResolved
 	}
-	const head, alert = 256, 1024 // about as much as they need
-	b := append(append(make([]byte, 0, head+alert*len(listed)), `{"status":"`...), status...)
+	b := append([]byte(`{"status":"`), status...)
 	b = append(b, `","groupLabels":{`...)
 	b = g.appendLabels(b)
 	b = strconv.AppendInt(append(b, `},"firing":`...), int64(firing), 10)
@@ -88,11 +157,11 @@ func (g *group) data(listed []*member, firing, resolved int) []byte {
 	b = strconv.AppendInt(append(b, `,"suppressed":`...), int64(g.left[quieted]+g.left[silencedNow]), 10)
 	b = strconv.AppendInt(append(b, `,"truncated":`...), int64(firing+resolved-len(listed)), 10)
 	b = append(b, `,"alerts":[`...)
-	for i, m := range listed {
+	for i, e := range listed {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = m.alert.last.AppendJSON(b)
+		b = append(b, e.text...)
 	}
 	return append(b, "]}"...)
 }

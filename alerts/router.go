@@ -20,7 +20,8 @@ import (
 //
 // A change is an alert that fires and was not told, another severity than was
 // told, a latched alert that was raised again, and the end of an alert that was
-// told. Acknowledgements, comments and the rule's own repetitions are none; they
+// told: where another episode has taken its place meanwhile, both are listed,
+// each under its own id. Acknowledgements, comments and the rule's own repetitions are none; they
 // show in the next notification.
 //
 // Alerts that are silenced, that a shelf, an inhibitor or a schedule suppresses,
@@ -79,6 +80,7 @@ func (r *Router) Take(o *rules.Outcome, now time.Time) (routed bool) {
 		r.alerts[o.Life.Key] = a
 	case supersedes(o, &a.last):
 		a.lift()
+		a.succeed(o)
 		a.update(o)
 	case o.ID != a.last.ID || o.Life.Number != a.last.Life.Number:
 		return routed
@@ -114,12 +116,15 @@ func (r *Router) place(a *alert, now time.Time) {
 // settle takes note, in every group of the alert, of what has happened to it.
 func (r *Router) settle(a *alert, now time.Time) {
 	for _, m := range slices.Clone(a.in) {
-		if !m.open() && !m.told() || a.quiet && a.last.State == rules.StateResolved {
+		if a.quiet && a.last.State == rules.StateResolved {
+			m.toldID = "" // its end is not told
+		}
+		if !m.speaks() && m.ended == nil {
 			r.forget(m)
 			continue
 		}
 		m.group.change(m)
-		if !a.quiet {
+		if !a.quiet || m.ended != nil {
 			r.wake(m.group, m.due(now))
 		}
 	}
@@ -190,9 +195,12 @@ func (r *Router) flush(g *group, now time.Time, silenced func(*rules.Outcome) bo
 		r.queue.add(g)
 	}
 	for _, m := range news {
-		if m.open() {
+		m.ended = nil
+		switch {
+		case m.left != notLeftOut:
+		case m.open():
 			m.tell()
-		} else {
+		default:
 			r.forget(m)
 		}
 	}

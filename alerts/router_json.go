@@ -52,6 +52,8 @@ type savedMember struct {
 	ID       string  `json:"id,omitempty"`
 	Severity string  `json:"severity,omitempty"`
 	Raises   uint64  `json:"raises,omitempty"`
+
+	Ended json.RawMessage `json:"ended,omitempty"` // an outcome
 }
 
 // stamp is a time in nanoseconds since 1970; the zero time is 0.
@@ -103,7 +105,14 @@ func (g *group) saved(number map[*alert]int) savedGroup {
 		Checked: stampOf(g.checked), Sent: stampOf(g.sent), Due: stampOf(g.due),
 	}
 	for _, m := range g.members {
-		s.Members = append(s.Members, savedMember{number[m.alert], m.fresh > 0, m.gone, m.left, m.toldID, m.toldSeverity, m.toldRaises})
+		saved := savedMember{
+			Alert: number[m.alert], Changed: m.fresh > 0, Gone: m.gone, Left: m.left,
+			ID: m.toldID, Severity: m.toldSeverity, Raises: m.toldRaises,
+		}
+		if m.ended != nil {
+			saved.Ended = m.ended.AppendJSON(nil)
+		}
+		s.Members = append(s.Members, saved)
 	}
 	slices.SortFunc(s.Members, func(a, b savedMember) int { return a.Alert - b.Alert })
 	return s
@@ -172,7 +181,9 @@ func (r *Router) restore(s *savedGroup, alerts []*alert) error {
 		if m.Alert < 0 || m.Alert >= len(alerts) || m.Left > silencedNow {
 			return fmt.Errorf("no alert %d of %d, or unknown reason %d", m.Alert, len(alerts), m.Left)
 		}
-		g.restore(&m, alerts[m.Alert])
+		if err := g.restore(&m, alerts[m.Alert]); err != nil {
+			return err
+		}
 	}
 	if len(g.members) == 0 {
 		return errors.New("no members")
@@ -187,8 +198,18 @@ func (r *Router) restore(s *savedGroup, alerts []*alert) error {
 	return nil
 }
 
-func (g *group) restore(s *savedMember, a *alert) {
+func (g *group) restore(s *savedMember, a *alert) error {
 	m := a.join(g)
+	if len(s.Ended) > 0 {
+		ended, err := rules.DecodeOutcome(s.Ended)
+		if err != nil {
+			return err
+		}
+		if !isAlert(&ended) {
+			return errors.New("the episode before is not the outcome of an alert")
+		}
+		m.ended = &ended
+	}
 	m.gone, m.toldID, m.toldSeverity, m.toldRaises = s.Gone, s.ID, s.Severity, s.Raises
 	switch {
 	case s.Changed:
@@ -198,4 +219,5 @@ func (g *group) restore(s *savedMember, a *alert) {
 	case m.open():
 		g.firing.add(m)
 	}
+	return nil
 }

@@ -238,9 +238,106 @@ func TestAnotherEpisode(t *testing.T) {
 	p.after(time.Second).clear("a")
 	p.after(time.Second).raise("a")
 	p.due(5*time.Minute - 2*time.Second)
-	p.after(5 * time.Minute).tells("all#2 firing: +a")
+	p.after(5 * time.Minute).tells("all#2 firing: +a -a")
 	p.after(time.Second).raise("a") // the end of the one before never came
-	p.after(5 * time.Minute).tells("all#3 firing: +a")
+	p.after(5 * time.Minute).tells("all#3 firing: +a -a")
+}
+
+// What was told to fire is told to end under its own id, whatever becomes of
+// the episodes after it.
+func TestAnEpisodeTookThePlaceOfAnotherAndNobodyHeardItsEnd(t *testing.T) {
+	tests := []struct {
+		name  string
+		then  func(p *plant)
+		lists []string
+	}{
+		{"raised again", func(p *plant) { p.raise("a") }, []string{"al_a2 firing", "al_a1 resolved"}},
+		{"and ended again", func(p *plant) { p.raise("a"); p.clear("a") }, []string{"al_b1 firing", "al_a1 resolved"}},
+		{"and quietly", func(p *plant) { p.raise("a"); p.take("a", rules.EventCleared, silent) }, []string{"al_b1 firing", "al_a1 resolved"}},
+		{"and again", func(p *plant) { p.raise("a"); p.clear("a"); p.raise("a") }, []string{"al_a3 firing", "al_a1 resolved"}},
+		{"raised quietly", func(p *plant) { p.take("a", rules.EventRaised, silent) }, []string{"al_b1 firing", "al_a1 resolved"}},
+		{"gone to nobody", func(p *plant) { p.take("a", rules.EventRaised, severity("info")) }, []string{"al_b1 firing", "al_a1 resolved"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlant(t, `[{"name":"all","match":["severity!=info"],"sinks":["mail"]}]`)
+			p.raise("a")
+			p.after(30 * time.Second).tells("all#1 firing: +a")
+			p.after(time.Second).clear("a")
+			p.after(time.Second)
+			tt.then(p)
+			loaded := alerts.NewRouter(routes(t, `[{"name":"all","match":["severity!=info"],"sinks":["mail"]}]`))
+			require.NoError(t, loaded.Load(p.router.Save()))
+			p.router = loaded
+			p.after(time.Second).raise("b")
+			out := p.after(5 * time.Minute).flush()
+			require.Len(t, out, 1)
+			n, listed := noticeOf(t, &out[0])
+			assert.Equal(t, 1, n.Resolved)
+			var got []string
+			for _, o := range listed {
+				got = append(got, o.ID+" "+o.State)
+			}
+			assert.Subset(t, got, tt.lists)
+			p.silenced["b"] = true
+			p.after(5 * time.Hour).flush()
+			p.clear("a")
+			p.after(5 * time.Hour)
+			for _, o := range p.flush() {
+				_, listed := noticeOf(t, &o)
+				for _, a := range listed {
+					assert.NotEqual(t, "al_a1", a.ID, "its end was told")
+				}
+			}
+		})
+	}
+}
+
+func TestTheEndOfTheEpisodeBeforeWaitsForTheSilence(t *testing.T) {
+	p := newPlant(t, all)
+	p.raise("a")
+	p.after(30 * time.Second).tells("all#1 firing: +a")
+	p.silenced["a"] = true
+	p.after(time.Second).clear("a")
+	p.raise("a")
+	p.after(5 * time.Minute).tells()
+	p.clear("a") // nobody hears of the second one
+	p.after(5 * time.Minute).tells()
+	p.due(5 * time.Minute)
+	delete(p.silenced, "a")
+	p.after(5 * time.Minute).tells("all#2 resolved: -a")
+	p.never()
+}
+
+// A notification that no server takes would be in the way of all others.
+func TestANotificationIsTooLarge(t *testing.T) {
+	p := newPlant(t, all)
+	long := func(bytes int) func(*rules.Outcome) {
+		return func(o *rules.Outcome) { o.Data = []byte(`{"log":"` + strings.Repeat("x", bytes) + `"}`) }
+	}
+	for i := range 100 {
+		p.after(time.Millisecond).take(fmt.Sprintf("m%02d", i), rules.EventRaised, long(30_000))
+	}
+	p.take("huge", rules.EventRaised, long(256<<10))
+	p.take("wordy", rules.EventRaised, func(o *rules.Outcome) { o.Summary = strings.Repeat("x", 256<<10) })
+	p.after(-time.Hour).take("first", rules.EventRaised, long(256<<10))
+	out := p.after(2 * time.Hour).flush()
+	require.Len(t, out, 1)
+	n, listed := noticeOf(t, &out[0])
+	assert.Less(t, len(out[0].AppendJSON(nil)), alerts.MaxListedBytes+1000)
+	assert.Equal(t, 103, n.Firing)
+	assert.Equal(t, 103, n.Truncated+len(listed))
+	assert.Greater(t, len(listed), 10)
+	assert.Equal(t, "first", listed[0].Twin)
+	assert.JSONEq(t, "{}", string(listed[0].Data), "it is too large to be listed with its data")
+	assert.Greater(t, len(listed[1].Data), 30_000)
+
+	p.after(4 * time.Hour)
+	again := p.flush()
+	require.Len(t, again, 1)
+	n, listed = noticeOf(t, &again[0])
+	assert.Equal(t, 103, n.Truncated+len(listed))
+	assert.Less(t, len(again[0].AppendJSON(nil)), alerts.MaxListedBytes+1000)
 }
 
 func TestWhatIsNotNewerChangesNothing(t *testing.T) {
@@ -504,6 +601,8 @@ func TestLoadErrors(t *testing.T) {
 		{lines[0] + lines[1], `router: group: EOF`},
 		{lines[0] + lines[1] + strings.Replace(lines[2], `"alert":0`, `"alert":1`, 1), `router: group: no alert 1 of 1, or unknown reason 0`},
 		{lines[0] + lines[1] + strings.Replace(lines[2], `"alert":0`, `"alert":0,"left":3`, 1), `router: group: no alert 0 of 1, or unknown reason 3`},
+		{lines[0] + lines[1] + strings.Replace(lines[2], `"alert":0`, `"alert":0,"ended":7`, 1), `router: group: outcome: json: cannot unmarshal number`},
+		{lines[0] + lines[1] + strings.Replace(lines[2], `"alert":0`, `"alert":0,"ended":{"kind":"output","data":{}}`, 1), `router: group: the episode before is not the outcome of an alert`},
 		{lines[0] + lines[1] + `{"route":"all"}`, `router: group: no members`},
 		{string(before) + "{}", `router: text after the last group`},
 	} {

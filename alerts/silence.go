@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"strings"
 	"time"
 
 	"tocsin.internal/internal/strictjson"
@@ -17,6 +18,7 @@ type Silence struct {
 	EndsAt    time.Time
 	CreatedBy string
 	Comment   string
+	EndedBy   string // who ended it before its time; "" when nobody has
 }
 
 // Silences are tried in their order.
@@ -50,11 +52,12 @@ func DecodeSilence(raw strictjson.Raw, now time.Time) (Silence, error) {
 		EndsAt    instant        `json:"endsAt" strict:"required"`
 		CreatedBy words          `json:"createdBy" strict:"required"`
 		Comment   words          `json:"comment" strict:"required"`
+		EndedBy   string         `json:"endedBy"`
 	}{StartsAt: instant(now)}
 	errs := []error{raw.Decode(&doc)}
 	s := Silence{
 		ID: doc.ID, StartsAt: time.Time(doc.StartsAt), EndsAt: time.Time(doc.EndsAt),
-		CreatedBy: string(doc.CreatedBy), Comment: string(doc.Comment),
+		CreatedBy: string(doc.CreatedBy), Comment: string(doc.Comment), EndedBy: doc.EndedBy,
 	}
 	if !doc.Matchers.IsZero() {
 		ms, err := DecodeMatchers(doc.Matchers)
@@ -101,7 +104,11 @@ func (s *Silence) AppendJSON(b []byte) []byte {
 	b = appendTime(append(b, `,"startsAt":`...), s.StartsAt)
 	b = appendTime(append(b, `,"endsAt":`...), s.EndsAt)
 	b = appendText(append(b, `,"createdBy":`...), s.CreatedBy)
-	return append(appendText(append(b, `,"comment":`...), s.Comment), '}')
+	b = appendText(append(b, `,"comment":`...), s.Comment)
+	if s.EndedBy != "" {
+		b = appendText(append(b, `,"endedBy":`...), s.EndedBy)
+	}
+	return append(b, '}')
 }
 
 // instant is a time in RFC 3339.
@@ -117,14 +124,15 @@ func (i *instant) DecodeStrict(r strictjson.Raw) error {
 	return nil
 }
 
-// words are a text that must say something.
+// words are a text that must say something. Blanks around it go.
 type words string
 
 // DecodeStrict reads the text.
 func (w *words) DecodeStrict(r strictjson.Raw) error {
-	if r.Str() == "" {
+	text := strings.TrimSpace(r.Str())
+	if text == "" {
 		return r.At.Errorf("got %s; want a text that is not empty", r.Shown())
 	}
-	*w = words(r.Str())
+	*w = words(text)
 	return nil
 }

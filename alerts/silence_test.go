@@ -47,6 +47,9 @@ func TestSilenceIsReadAsItIsWritten(t *testing.T) {
 	assert.Equal(t, `{"id":"s1","matchers":["rule=~\"a|b\"","label.x!=\"y*\""],"startsAt":"2026-11-22T10:00:00.5Z","endsAt":"2026-11-22T12:00:00Z","createdBy":"<eva>","comment":"\"works\""}`, text)
 	again := silence(t, text)
 	assert.Equal(t, text, string(again.AppendJSON(nil)))
+
+	s = silence(t, `{"id":"s1","matchers":["severity=crit"],"endsAt":"2026-11-22T12:00:00Z","createdBy":" eva ","comment":"works ","endedBy":"jan"}`)
+	assert.Equal(t, `{"id":"s1","matchers":["severity=\"critical\""],"startsAt":"2026-11-22T10:00:00Z","endsAt":"2026-11-22T12:00:00Z","createdBy":"eva","comment":"works","endedBy":"jan"}`, string(s.AppendJSON(nil)))
 }
 
 func TestDecodeSilenceErrors(t *testing.T) {
@@ -66,6 +69,8 @@ x:1:1: field "comment" is missing`},
 		{`{"matchers":["rule=a"],"startsAt":"2026-11-22T10:00:00Z","endsAt":"2027-11-23T10:00:00.1Z",` + who, `x:1:67: /endsAt: got "2027-11-23T10:00:00.1Z"; want a time within 366 days after startsAt, 2026-11-22T10:00:00Z`},
 		{`{"matchers":["rule=a"],"endsAt":"2026-11-22T11:00:00Z","createdBy":"","comment":7}`, `x:1:68: /createdBy: got ""; want a text that is not empty
 x:1:81: /comment: got 7; want a text that is not empty`},
+		{`{"matchers":["rule=a"],"endsAt":"2026-11-22T11:00:00Z","createdBy":" ","comment":"\t "}`, `x:1:68: /createdBy: got " "; want a text that is not empty
+x:1:82: /comment: got "\t "; want a text that is not empty`},
 		{`{"matchers":["rule=a"],"endsAt":"2026-11-22T11:00:00Z","endAt":1,` + who, `x:1:56: /endAt: unknown field "endAt"; did you mean "endsAt"?`},
 	}
 	for _, test := range tests {

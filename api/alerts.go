@@ -17,6 +17,7 @@ import (
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/duration"
 )
 
 // What a client may ask for and send.
@@ -153,16 +154,17 @@ func (d desk) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var records []alerts.Record
+	var total int
 	if q.closed {
-		records, err = d.engine.ClosedAlerts(r.Context(), q.filter)
+		records, total, err = d.engine.ClosedAlerts(r.Context(), q.filter, q.limit)
 	} else {
-		records = d.engine.Alerts(q.filter)
+		records, total = d.engine.Alerts(q.filter, q.limit)
 	}
 	if err != nil {
 		return err
 	}
-	b := fmt.Appendf(nil, `{"total":%d,"alerts":[`, len(records))
-	for i := range records[:min(len(records), q.limit)] {
+	b := fmt.Appendf(nil, `{"total":%d,"alerts":[`, total)
+	for i := range records {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -233,14 +235,14 @@ func readAction(raw strictjson.Raw, now time.Time) (rules.Action, error) {
 		By      string         `json:"by"`
 		Comment string         `json:"comment"`
 		Until   strictjson.Raw `json:"until"`
-		For     time.Duration  `json:"for"`
+		For     strictjson.Raw `json:"for"`
 	}
 	if err := raw.Decode(&doc); err != nil {
 		return rules.Action{}, err
 	}
 	a := rules.Action{By: doc.By, Comment: doc.Comment}
 	switch {
-	case !doc.Until.IsZero() && doc.For != 0:
+	case !doc.Until.IsZero() && !doc.For.IsZero():
 		return a, doc.Until.At.Errorf("both until and for; want one of them")
 	case !doc.Until.IsZero():
 		t, err := time.Parse(time.RFC3339, doc.Until.Str())
@@ -248,8 +250,12 @@ func readAction(raw strictjson.Raw, now time.Time) (rules.Action, error) {
 			return a, doc.Until.At.Errorf(`got %s; want a time such as "2026-11-22T10:00:00Z"`, doc.Until.Shown())
 		}
 		a.Until = t
-	case doc.For != 0:
-		a.Until = now.Add(doc.For).UTC()
+	case !doc.For.IsZero():
+		d, err := duration.Decode(doc.For)
+		if err != nil {
+			return a, err
+		}
+		a.Until = now.Add(d).UTC()
 	}
 	return a, nil
 }
@@ -289,6 +295,9 @@ func (d desk) silence(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest{err}
 	}
+	if s.EndedBy != "" {
+		return wrong("endedBy is written when somebody ends it; want it left out")
+	}
 	if s.Expired(now) {
 		return wrong("endsAt is %s, which is over; want a time to come", s.EndsAt.UTC().Format(time.RFC3339))
 	}
@@ -299,7 +308,13 @@ func (d desk) silence(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (d desk) unsilence(w http.ResponseWriter, r *http.Request) error {
-	s, err := d.engine.ExpireSilence(r.Context(), r.PathValue("id"))
+	query := r.URL.Query()
+	for name := range query {
+		if name != "by" {
+			return wrong("%s: no such parameter; want by, who ends it", name)
+		}
+	}
+	s, err := d.engine.ExpireSilence(r.Context(), r.PathValue("id"), query.Get("by"))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,27 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What there is at a path is not denied to who asks by another method.
+func TestMethods(t *testing.T) {
+	h := handler(t.Context(), Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
+	for request, want := range map[string]string{
+		"DELETE /api/v1/alerts":           "405 GET, HEAD",
+		"PUT /api/v1/silences":            "405 GET, HEAD, POST",
+		"GET /api/v1/silences/si_1":       "405 DELETE",
+		"GET /api/v1/alerts/al_1/ack":     "405 POST",
+		"PUT /api/v1/alerts/al_1/history": "405 GET, HEAD, POST",
+		"POST /livez":                     "405 GET, HEAD",
+		"HEAD /livez":                     "200 ",
+		"GET /api/v1/alert":               "404 ",
+		"POST /":                          "404 ",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody))
+		assert.Equal(t, want, fmt.Sprint(w.Code, " ", w.Header().Get("Allow")), request)
+	}
+}
+
 func TestQuestions(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "[] 1000 false",
@@ -71,9 +93,11 @@ func TestActions(t *testing.T) {
 		`{"by":"ann","until":"2026-11-22T15:00:00+01:00"}`: "ann  2026-11-22T14:00:00Z",
 		`{}`: "  0001-01-01T00:00:00Z",
 		`{"for":"2h","until":"2026-11-22T15:00:00Z"}`: "body:1:21: /until: both until and for; want one of them",
-		`{"until":"noon"}`:                            `body:1:10: /until: got "noon"; want a time such as "2026-11-22T10:00:00Z"`,
-		`{"for":2}`:                                   `body:1:8: /for: got 2; want a duration with its unit, such as "90s" or "15m"`,
-		`{"bye":"ann"}`:                               `body:1:2: /bye: unknown field "bye"; did you mean "by"?`,
+		`{"until":"noon"}`:        `body:1:10: /until: got "noon"; want a time such as "2026-11-22T10:00:00Z"`,
+		`{"by":"ann","for":"1d"}`: "ann  2026-11-23T12:00:00Z",
+		`{"for":2}`:               `body:1:8: /for: got 2, a number without a unit; want a duration such as "15m" or "PT15M"`,
+		`{"for":"0s"}`:            `body:1:8: /for: got "0s"; want a duration above zero, such as "15m" or "PT15M"`,
+		`{"bye":"ann"}`:           `body:1:2: /bye: unknown field "bye"; did you mean "by"?`,
 	} {
 		raw, err := strictjson.Parse("body", []byte(body))
 		require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"tocsin.internal/engine"
@@ -74,6 +75,11 @@ func handler(ctx context.Context, o Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/stats", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, o.Engine.Stats()) })
 	serveAlerts(mux, o.Engine)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if allowed := methods(mux, r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			answer(w, http.StatusMethodNotAllowed, map[string]any{"error": "no " + r.Method + " at " + r.URL.Path, "want": allowed})
+			return
+		}
 		answer(w, http.StatusNotFound, map[string]any{
 			"error": "nothing at " + r.URL.Path,
 			"want": []string{
@@ -84,6 +90,18 @@ func handler(ctx context.Context, o Options) http.Handler {
 		})
 	})
 	return mux
+}
+
+// methods are those by which there is something at the request's path.
+func methods(mux *http.ServeMux, r *http.Request) (allowed []string) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
 }
 
 func answer(w http.ResponseWriter, code int, v any) {

@@ -256,8 +256,20 @@ func (b *Bus) events(ctx context.Context, s jetstream.Stream, holds string, subj
 	}
 }
 
+// ErrTooLarge says that the server will never take a message of this size.
+var ErrTooLarge = errors.New("too large for the bus")
+
+// codeTooLarge is the server's code for a message above a stream's limit (JetStream API errors).
+const codeTooLarge = 10054
+
+func tooLarge(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return errors.Is(err, nats.ErrMaxPayload) || ok && e.ErrorCode == codeTooLarge
+}
+
 // PutNotification keeps a notification for the sinks that wait for its topic.
-// One that is put again within the duplicate window is kept once.
+// One that is put again within the duplicate window is kept once. The error may
+// wrap ErrTooLarge: to try again does not help.
 func (b *Bus) PutNotification(ctx context.Context, o *rules.Outcome) error {
 	m := nats.NewMsg(topicSubject(o.Topic))
 	m.Data = o.AppendJSON(nil)
@@ -265,10 +277,14 @@ func (b *Bus) PutNotification(ctx context.Context, o *rules.Outcome) error {
 	m.Header.Set(headerCause, string(appendCause(nil, Mark{Seq: o.Seq, Index: o.Index, Count: 1}, o.Hops)))
 	m.Header.Set(headerID, o.ID)
 	m.Header.Set(headerMsgID, o.EventID())
-	if _, err := b.js.PublishMsg(ctx, m); err != nil {
-		return fmt.Errorf("stream %s: %w", notifyStream, away(err))
+	_, err := b.js.PublishMsg(ctx, m)
+	switch {
+	case err == nil:
+		return nil
+	case tooLarge(err):
+		return fmt.Errorf("stream %s: %d bytes: %w", notifyStream, len(m.Data), ErrTooLarge)
 	}
-	return nil
+	return fmt.Errorf("stream %s: %w", notifyStream, away(err))
 }
 
 func topicSubject(topic string) string { return "routed." + Token(topic) }

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -181,6 +182,22 @@ func TestNotificationsWaitForTheirSinksOnce(t *testing.T) {
 	tail, err := b.Tail(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, tail, "OUT has one writer only")
+}
+
+func TestANotificationIsTooLargeForTheServer(t *testing.T) {
+	b := open(t, Config{})
+	o := rules.Outcome{Kind: rules.Notification, Topic: "all", ID: "nt_1", Data: bytes.Repeat([]byte("1"), maxPayload)}
+	require.ErrorIs(t, b.PutNotification(t.Context(), &o), ErrTooLarge)
+	o.Data = []byte(`{}`)
+	require.NoError(t, b.PutNotification(t.Context(), &o))
+	c, err := b.notify.Info(t.Context())
+	require.NoError(t, err)
+	config := c.Config
+	config.MaxMsgSize = 100
+	_, err = b.js.UpdateStream(t.Context(), config)
+	require.NoError(t, err)
+	o.ID, o.Seq, o.Data = "nt_2", 2, bytes.Repeat([]byte("1"), 200)
+	require.ErrorIs(t, b.PutNotification(t.Context(), &o), ErrTooLarge)
 }
 
 func TestRouterState(t *testing.T) {

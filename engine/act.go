@@ -91,7 +91,10 @@ func (e *Engine) Act(ctx context.Context, a rules.Action) (alerts.Record, error)
 	}
 	o := &r.Outcome
 	if a.Do == rules.Acknowledge && o.Life.Ack.By == a.By {
-		return *r, nil // sent again
+		if strings.TrimSpace(a.Comment) == "" || a.Comment == o.Life.Ack.Comment {
+			return *r, nil // sent again
+		}
+		a.Do = rules.Comment // who has taken it has more to say
 	}
 	a.Interaction, a.Rule = o.Interaction, o.Rule
 	if err := e.send(ctx, placed{e.bus.Partition(o.Twin), act(a, o.Twin)}); err != nil {
@@ -130,19 +133,36 @@ func checkAction(a rules.Action, now time.Time) error {
 		}
 		return fmt.Errorf("no action %q%s", a.Do, hint)
 	}
+	return strictjson.Join(checkBy(a.By), checkComment(a), checkUntil(a, now))
+}
+
+func checkBy(by string) error {
 	switch {
-	case strings.TrimSpace(a.By) == "":
+	case strings.TrimSpace(by) == "":
 		return errors.New("by is missing; want who does it")
-	case len(a.By) > maxBy:
-		return fmt.Errorf("by has %d bytes; want at most %d", len(a.By), maxBy)
+	case len(by) > maxBy:
+		return fmt.Errorf("by has %d bytes; want at most %d", len(by), maxBy)
+	}
+	return nil
+}
+
+func checkComment(a rules.Action) error {
+	needed := a.Do == rules.Shelve || a.Do == rules.Comment
+	switch {
+	case needed && strings.TrimSpace(a.Comment) == "":
+		return fmt.Errorf("comment is missing; %s wants to know why", a.Do)
 	case len(a.Comment) > maxComment:
 		return fmt.Errorf("comment has %d bytes; want at most %d", len(a.Comment), maxComment)
 	}
-	if needsComment := a.Do == rules.Shelve || a.Do == rules.Comment; needsComment && strings.TrimSpace(a.Comment) == "" {
-		return fmt.Errorf("comment is missing; %s wants to know why", a.Do)
-	}
+	return nil
+}
+
+func checkUntil(a rules.Action, now time.Time) error {
 	if a.Do != rules.Shelve {
-		return nil
+		if a.Until.IsZero() {
+			return nil
+		}
+		return fmt.Errorf("%s has no end; until and for go with shelve alone", a.Do)
 	}
 	switch d := a.Until.Sub(now); {
 	case a.Until.IsZero():
@@ -182,5 +202,12 @@ func conflict(a rules.Action, r *alerts.Record) error {
 
 // noAlert says that there is no open alert with the id.
 func (e *Engine) noAlert(id string) error {
-	return fmt.Errorf("%w: %q%s", ErrNoAlert, id, strictjson.DidYouMean(id, e.board.ids()))
+	hint := ""
+	if e.board.len() <= maxHinted {
+		hint = strictjson.DidYouMean(id, e.board.ids())
+	}
+	return fmt.Errorf("%w: %q%s", ErrNoAlert, id, hint)
 }
+
+// maxHinted is among how many alerts the one that was perhaps meant is looked for.
+const maxHinted = 2000

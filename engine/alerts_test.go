@@ -77,6 +77,14 @@ func twinsOf(records []alerts.Record) (out []string) {
 	return out
 }
 
+// open are the open alerts that match.
+func (w *works) open(texts ...string) []string {
+	w.t.Helper()
+	records, total := w.Alerts(matchers(w.t, texts...), 100)
+	assert.Len(w.t, records, total)
+	return twinsOf(records)
+}
+
 func matchers(t *testing.T, texts ...string) (ms alerts.Matchers) {
 	t.Helper()
 	for _, text := range texts {
@@ -91,11 +99,12 @@ func TestOpenAlertsAreKnown(t *testing.T) {
 	dir := t.TempDir()
 	w := start(t, dir, nil)
 	a, b, c := begin("a", "critical"), begin("b", "minor"), begin("c", "minor")
+	c.next.ID = "al_" + strings.Repeat("c", 26)
 	w.decide(a.raised(), b.raised(), c.raised(), b.event(rules.EventUpdated, func(o *rules.Outcome) { o.Severity = "major" }), c.closed())
 	w.drain()
 	check := func() {
-		assert.Equal(t, []string{"a raised", "b updated"}, twinsOf(w.Alerts(nil)))
-		assert.Equal(t, []string{"b updated"}, twinsOf(w.Alerts(matchers(t, "severity=major"))))
+		assert.Equal(t, []string{"a raised", "b updated"}, w.open())
+		assert.Equal(t, []string{"b updated"}, w.open("severity=major"))
 		assert.Equal(t, 2, w.Stats().OpenAlerts)
 		r, err := w.Alert(t.Context(), "al_b")
 		require.NoError(t, err)
@@ -104,8 +113,8 @@ func TestOpenAlertsAreKnown(t *testing.T) {
 	}
 	check()
 	w.until("the history has it", func() bool {
-		closed, err := w.ClosedAlerts(t.Context(), nil)
-		return err == nil && slices.Equal([]string{"c cleared"}, twinsOf(closed))
+		closed, total, err := w.ClosedAlerts(t.Context(), nil, 10)
+		return err == nil && total == 1 && slices.Equal([]string{"c cleared"}, twinsOf(closed))
 	})
 	w.stop()
 
@@ -115,7 +124,7 @@ func TestOpenAlertsAreKnown(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, history, 2)
 	assert.Equal(t, rules.EventUpdated, history[1].Life.Event)
-	r, err := w.Alert(t.Context(), "al_c")
+	r, err := w.Alert(t.Context(), c.next.ID)
 	require.NoError(t, err)
 	assert.Equal(t, rules.StatusClosed, r.Outcome.Life.Status)
 	assert.False(t, r.Times.Closed.IsZero())
@@ -135,9 +144,39 @@ func TestOpenAlertsAreKnown(t *testing.T) {
 		o.ID, o.Starts = "al_b2", noon.Add(time.Hour)
 	}))
 	w.drain()
-	assert.Equal(t, []string{"a raised", "b raised"}, twinsOf(w.Alerts(nil)))
+	assert.Equal(t, []string{"a raised", "b raised"}, w.open())
 	_, err = w.Alert(t.Context(), "al_b2")
 	require.NoError(t, err)
+}
+
+func TestAListOfAlertsIsCutAtItsLimit(t *testing.T) {
+	w := start(t, t.TempDir(), nil)
+	for i, twin := range []string{"a", "b", "c"} {
+		w.decide(begin(twin, "minor").event(rules.EventRaised, func(o *rules.Outcome) { o.Starts = noon.Add(time.Duration(i) * time.Hour) }))
+	}
+	w.drain()
+	records, total := w.Alerts(nil, 2)
+	assert.Equal(t, 3, total)
+	require.Len(t, records, 2)
+	assert.Equal(t, "c", records[0].Outcome.Twin, "that began last")
+	assert.Equal(t, "b", records[1].Outcome.Twin)
+	records, total = w.Alerts(matchers(t, "twin=a"), 2)
+	assert.Equal(t, 1, total)
+	require.Len(t, records, 1)
+}
+
+// Nobody can be kept from the history by those who ask for ids that cannot be.
+func TestAnIDThatCannotBeWasLookedForInTheWholeHistory(t *testing.T) {
+	w := start(t, t.TempDir(), nil)
+	b := begin("b", "minor")
+	w.decide(b.raised(), b.closed()) // its id has the wrong form
+	w.drain()
+	_, err := w.Alert(t.Context(), "al_b")
+	require.ErrorIs(t, err, engine.ErrNoAlert)
+	_, err = w.AlertHistory(t.Context(), "al_b")
+	require.ErrorIs(t, err, engine.ErrNoAlert)
+	_, err = w.Alert(t.Context(), "al_"+strings.Repeat("0", 26))
+	require.ErrorIs(t, err, engine.ErrNoAlert)
 }
 
 // What was taken in is taken in again after a crash, from where the projector was.
@@ -154,7 +193,7 @@ func TestAlertsAfterACrash(t *testing.T) {
 	w = start(t, dir, nil)
 	w.decide(b.event(rules.EventRepeated, nil))
 	w.drain()
-	assert.Equal(t, []string{"b repeated"}, twinsOf(w.Alerts(nil)))
+	assert.Equal(t, []string{"b repeated"}, w.open())
 }
 
 func routes(t *testing.T, text string, sinks ...string) []alerts.Route {
@@ -202,9 +241,15 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 	require.NoError(t, err)
 	w.decide(begin("e", "minor").raised())
 	w.drain()
-	ended, err := w.ExpireSilence(t.Context(), s.ID)
+	ended, err := w.ExpireSilence(t.Context(), s.ID, "eva")
 	require.NoError(t, err)
 	assert.True(t, ended.Expired(time.Now()))
+	assert.Equal(t, "eva", ended.EndedBy)
+	ended, err = w.ExpireSilence(t.Context(), s.ID, "jan")
+	require.NoError(t, err)
+	assert.Equal(t, "eva", ended.EndedBy, "it was over")
+	_, err = w.ExpireSilence(t.Context(), s.ID, " ")
+	require.ErrorIs(t, err, engine.ErrAction)
 	w.decide(begin("f", "minor").raised())
 	w.drain()
 	assert.Equal(t, []string{"a raised", "b raised", "c raised", "d raised", "e raised", "f raised"}, told(archive))
@@ -219,7 +264,7 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 			assert.NotEmpty(t, o.ID)
 		}
 	}
-	_, err = w.ExpireSilence(t.Context(), s.ID+"x")
+	_, err = w.ExpireSilence(t.Context(), s.ID+"x", "eva")
 	require.ErrorIs(t, err, engine.ErrNoSilence)
 	assert.ErrorContains(t, err, "did you mean")
 }
@@ -265,6 +310,41 @@ func TestNotificationsSurviveACrash(t *testing.T) {
 	// The group is known: its end is told as one.
 	w.decide(a.closed())
 	w.until("the router has it", func() bool { return w.Stats().OpenAlerts == 0 })
+}
+
+// keepOutbox writes down notifications that were made and not told, as if the
+// engine had died between the two.
+func keepOutbox(t *testing.T, dir string, outbox ...rules.Outcome) {
+	t.Helper()
+	b, err := bus.Open(t.Context(), bus.Config{Dir: dir, Partitions: 4})
+	require.NoError(t, err)
+	defer b.Close()
+	var items []string
+	for _, o := range outbox {
+		items = append(items, fmt.Sprintf(`{"id":%q,"outcome":%s}`, o.ID, o.AppendJSON(nil)))
+	}
+	require.NoError(t, b.SaveRouter(t.Context(), []byte(`{"position":0,"outbox":[`+strings.Join(items, ",")+"]}\n")))
+}
+
+// The alert desk must not stand still for ever behind what no server takes.
+func TestANotificationTooLargeIsADeadLetter(t *testing.T) {
+	dir := t.TempDir()
+	start(t, dir, nil).stop()
+	large := rules.Outcome{Kind: rules.Notification, Topic: "all", ID: "nt_1", Seq: 1, Data: []byte(`{"x":"` + strings.Repeat("x", 9<<20) + `"}`)}
+	small := rules.Outcome{Kind: rules.Notification, Topic: "all", ID: "nt_2", Seq: 2, Data: []byte(`{"status":"firing","firing":2}`)}
+	keepOutbox(t, dir, large, small)
+	mail := &heard{}
+	w := start(t, dir, func(c *engine.Config) {
+		c.Sinks = []engine.NamedSink{{Name: "mail", Sink: mail}}
+		c.Routes = routes(t, `[{"name":"all","groupWait":"0s","sinks":["mail"]}]`, "mail")
+	})
+	w.until("the notification behind it", func() bool { return len(mail.all()) == 1 })
+	assert.Equal(t, "nt_2", mail.all()[0].ID)
+	letters, err := w.bus.DeadLetters(t.Context(), 2)
+	require.NoError(t, err)
+	require.Len(t, letters, 1)
+	assert.Equal(t, "route all", letters[0].Sink)
+	assert.Contains(t, letters[0].Reason, "too large for the bus")
 }
 
 // answers plays the partition: it gives the outcomes of actions that are stored.
@@ -344,6 +424,10 @@ func TestPeopleAct(t *testing.T) {
 	r, err := w.Act(t.Context(), rules.Action{Do: rules.Acknowledge, ID: "al_a", By: first.by})
 	require.NoError(t, err, "sent again")
 	assert.Equal(t, first.by, r.Outcome.Life.Ack.By)
+	assert.NotEqual(t, rules.EventCommented, r.Outcome.Life.Event)
+	r, err = w.Act(t.Context(), rules.Action{Do: rules.Acknowledge, ID: "al_a", By: first.by, Comment: "parts are ordered"})
+	require.NoError(t, err, "with more to say")
+	assert.Equal(t, rules.EventCommented, r.Outcome.Life.Event)
 	_, err = w.Act(t.Context(), rules.Action{Do: rules.Shelve, ID: "al_a", By: "ann", Comment: "parts are on their way", Until: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
 	for _, tt := range []struct {
@@ -354,6 +438,11 @@ func TestPeopleAct(t *testing.T) {
 		{rules.Action{Do: "dance", By: "ann"}, `no action "dance"; want one of ack, unack, clear, shelve, unshelve, reset, comment`},
 		{rules.Action{Do: "ack"}, "by is missing; want who does it"},
 		{rules.Action{Do: "ack", By: strings.Repeat("x", 257)}, "by has 257 bytes; want at most 256"},
+		{rules.Action{Do: "ack", By: "ann", Until: time.Now().Add(time.Hour)}, "ack has no end; until and for go with shelve alone"},
+		{
+			rules.Action{Do: "shelve", By: " "},
+			"by is missing; want who does it\ncomment is missing; shelve wants to know why\nuntil is missing; want the end of the shelf, within 24h0m0s",
+		},
 		{rules.Action{Do: "ack", By: "ann", Comment: strings.Repeat("x", 4097)}, "comment has 4097 bytes; want at most 4096"},
 		{rules.Action{Do: "comment", By: "ann"}, "comment is missing; comment wants to know why"},
 		{rules.Action{Do: "shelve", By: "ann", Until: time.Now().Add(time.Hour)}, "comment is missing; shelve wants to know why"},

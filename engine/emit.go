@@ -103,8 +103,12 @@ func (e *Engine) refusal(s *rules.Sample) string {
 	return ""
 }
 
-// Known says whether a sample of the feed would be judged, and if not, why.
-func (e *Engine) Known(twin, feed string) (ok bool, why string) {
+// Known says whether a sample of the feed at that time would be judged if it
+// were stored now, and if not, why.
+func (e *Engine) Known(twin, feed string, at time.Time) (ok bool, why string) {
+	if err := skewed(at, time.Now(), e.config.MaxSkew); err != nil {
+		return false, err.Error()
+	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	t, ok := e.twins.Get(twin)

@@ -78,6 +78,7 @@ type Engine struct {
 
 	projector *projector
 	ready     chan struct{} // closed when the partitions are what is configured
+	scanning  chan struct{} // who looks through the whole history has a place in it
 
 	change  sync.Mutex // held while a change is made, its I/O included
 	chained bool       // under change: outputs are samples too
@@ -130,7 +131,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		c.MaxSkew = DefaultMaxSkew
 	}
 	e := &Engine{
-		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}), board: newBoard(), hush: newHush(),
+		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}), scanning: make(chan struct{}, 1), board: newBoard(), hush: newHush(),
 		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]error{}, orphan: map[string]time.Time{},
 		dirty: make(chan struct{}, 1), room: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{},
 	}
@@ -275,6 +276,7 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 	judge.Go(func() error { return fail(e.keep(judgeCtx)) })
 	judge.Go(func() error { e.makeRoom(judgeCtx); return nil })
 	in.Go(func() error { e.tick(inCtx); return nil })
+	e.firstTick(ctx)
 	if e.config.RulesPath != "" {
 		in.Go(func() error { return fail(e.watchRules(inCtx)) })
 	}

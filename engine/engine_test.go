@@ -330,12 +330,17 @@ func TestStartWithBrokenRules(t *testing.T) {
 
 func TestUnknownTwins(t *testing.T) {
 	w := start(t, t.TempDir(), func(c *engine.Config) { c.RulesPath, c.Twins = ruleFile(t, overheating), machines(1) })
-	ok, why := w.Known("machin_0", "currentTemp")
+	ok, why := w.Known("machin_0", "currentTemp", time.Time{})
 	assert.False(t, ok)
 	assert.Equal(t, `unknown twin "machin_0"; did you mean "machine_0"?`, why)
-	ok, why = w.Known("machine_0", "temp")
+	ok, why = w.Known("machine_0", "temp", time.Time{})
 	assert.False(t, ok)
 	assert.Equal(t, `twin "machine_0" has no feed "temp"; it has ["currentTemp"]`, why)
+	ok, why = w.Known("machine_0", "currentTemp", time.Now().Add(time.Hour))
+	assert.False(t, ok)
+	assert.Regexp(t, `^in the future: \S+Z, stored at \S+Z; want at most 5m0s ahead$`, why)
+	ok, _ = w.Known("machine_0", "currentTemp", time.Now().Add(time.Minute))
+	assert.True(t, ok)
 	bad := reading("machine_0", 0, 1)
 	bad.Feed = "temp"
 	large := reading("machine_0", 0, fmt.Sprintf("%q", strings.Repeat("x", 300<<10)))

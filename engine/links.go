@@ -16,11 +16,7 @@ import (
 // worker, which has all partitions. See docs/adr/0009.
 
 // linkKey is where the samples of a link go: to the twins with a value.
-type linkKey struct {
-	program string
-	link    int
-	value   string
-}
+type linkKey struct{ program, link, value string }
 
 // groupKey is a group: the twin that stands for it, in one interaction.
 type groupKey struct{ program, twin string }
@@ -75,27 +71,42 @@ func (p *partition) relay(m *member, bindings []*binding, s *rules.Sample, out [
 	return out
 }
 
-// sees says whether the partition judges by the same program, and has not seen
-// the sample before it was loaded.
-func (p *partition) sees(program *running, s *rules.Sample) (*running, bool) {
-	i, found := p.find(program.ID())
-	if !found || p.programs[i].Program != program.Program || s.Seq <= p.seq && p.seq > 0 {
-		return nil, false
+// sees gives the partition's own program and link, unless it has seen the sample
+// before it was loaded. An edit reaches the partitions one after the other, so
+// the program may be another one than the sender's.
+func (p *partition) sees(program *running, l *rules.Link, s *rules.Sample) (*running, *rules.Link) {
+	if s.Seq <= p.seq && p.seq > 0 {
+		return nil, nil
 	}
-	return p.programs[i], true
+	return p.linkOf(program.ID(), l.Name)
+}
+
+func (p *partition) linkOf(program, name string) (*running, *rules.Link) {
+	i, found := p.find(program)
+	if !found {
+		return nil, nil
+	}
+	links := p.programs[i].Links()
+	for k := range links {
+		if links[k].Name == name {
+			return p.programs[i], &links[k]
+		}
+	}
+	return nil, nil
 }
 
 // meet judges a sample for the twins that a join brings it to.
 func (p *partition) meet(program *running, l *rules.Link, value, from string, s *rules.Sample, out []rules.Outcome) []rules.Outcome {
-	if _, ok := p.sees(program, s); !ok {
+	_, own := p.sees(program, l, s)
+	if own == nil {
 		return out
 	}
-	for _, b := range p.linked[linkKey{program.ID(), l.ID, value}] {
+	for _, b := range p.linked[linkKey{program.ID(), l.Name, value}] {
 		if b.twin == from {
 			continue
 		}
 		before := len(out)
-		out = b.program.Relay(l.ID, s, b.twin, b.state, out)
+		out = b.program.Relay(own.ID, s, b.twin, b.state, out)
 		b.address(out[before:], p.offline)
 		p.watch(b)
 	}
@@ -104,8 +115,8 @@ func (p *partition) meet(program *running, l *rules.Link, value, from string, s 
 
 // judgeGroup judges a member's sample for its group.
 func (p *partition) judgeGroup(program *running, l *rules.Link, twin string, s *rules.Sample, out []rules.Outcome) []rules.Outcome {
-	own, ok := p.sees(program, s)
-	if !ok {
+	own, link := p.sees(program, l, s)
+	if own == nil || !link.Group {
 		return out
 	}
 	key := groupKey{own.ID(), twin}
@@ -114,7 +125,7 @@ func (p *partition) judgeGroup(program *running, l *rules.Link, twin string, s *
 		b = &binding{program: own, state: own.NewGroupState(own.counters), twin: twin, output: twins.OutputID(own.ID(), twin), wake: rules.NoWake}
 		p.groups[key] = b
 	}
-	out = b.program.Relay(l.ID, s, twin, b.state, out)
+	out = b.program.Relay(link.ID, s, twin, b.state, out)
 	p.watch(b)
 	return out
 }
@@ -122,7 +133,7 @@ func (p *partition) judgeGroup(program *running, l *rules.Link, twin string, s *
 // membership is a group that a twin is of.
 type membership struct {
 	groupKey
-	link int
+	link string
 }
 
 // connect notes where the samples of others come to a twin, and of which groups
@@ -143,9 +154,9 @@ func (p *partition) connect(m *member, e event, out *[]rules.Outcome) {
 			switch bound := b.state.Bound(); {
 			case !ok || !bound.Has(l.Target):
 			case l.Group:
-				groups = append(groups, membership{groupKey{b.program.ID(), standIn(&l, value)}, l.ID})
+				groups = append(groups, membership{groupKey{b.program.ID(), standIn(&l, value)}, l.Name})
 			default:
-				key := linkKey{b.program.ID(), l.ID, value}
+				key := linkKey{b.program.ID(), l.Name, value}
 				// In the order of the twins: it is that of the outcomes.
 				i, _ := slices.BinarySearchFunc(p.linked[key], b, func(a, b *binding) int { return strings.Compare(a.twin, b.twin) })
 				p.linked[key] = slices.Insert(p.linked[key], i, b)
@@ -155,21 +166,39 @@ func (p *partition) connect(m *member, e event, out *[]rules.Outcome) {
 	}
 	for _, b := range m.bindings {
 		for _, key := range was {
-			if key.program == b.program.ID() && !slices.Contains(m.links, key) {
-				b.program.Unjoin(key.link, b.state)
+			if key.program != b.program.ID() || slices.Contains(m.links, key) {
+				continue
+			}
+			if _, l := p.linkOf(key.program, key.link); l != nil {
+				b.program.Unjoin(l.ID, b.state)
 			}
 		}
 	}
 	for _, was := range m.groups {
 		if !slices.Contains(groups, was) {
-			q := p.peers.all[p.peers.home(was.twin)]
-			if b := q.groups[was.groupKey]; b != nil && (e.seq > q.seq || q.seq == 0) && was.link < len(b.program.Links()) {
-				*out = b.program.Leave(was.link, m.twin.ID, e.at, was.twin, e.seq, b.state, *out)
-				q.watch(b)
-			}
+			p.peers.all[p.peers.home(was.twin)].leave(was, m.twin.ID, e, out)
 		}
 	}
 	m.groups = groups
+}
+
+// leave takes a twin out of a group. Where the rule is gone, or the group has
+// another one, there is nothing to leave.
+func (p *partition) leave(was membership, twin string, e event, out *[]rules.Outcome) {
+	b := p.groups[was.groupKey]
+	program, l := p.linkOf(was.program, was.link)
+	if b == nil || l == nil || b.program != program || e.seq <= p.seq && p.seq > 0 {
+		return
+	}
+	at := e.at
+	if p.bySamples && !p.now.IsZero() {
+		at = p.now
+	}
+	*out = b.program.Leave(l.ID, twin, at, was.twin, e.seq, b.state, *out)
+	if p.watch(b); b.state.Empty() {
+		b.gone = true
+		delete(p.groups, was.groupKey)
+	}
 }
 
 // regroup lets the groups of a program go on with the one that replaces it; nil:

@@ -337,6 +337,7 @@ func (p *partition) putProgram(program *rules.Program, e event, out *[]rules.Out
 	if !p.resumed.IsZero() {
 		next.counters.Resumed(p.resumed)
 	}
+	p.initTime(next)
 	var replaced *running
 	i, found := p.find(program.ID())
 	if found {

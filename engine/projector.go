@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -239,14 +240,33 @@ func (p *projector) retake(now time.Time) {
 
 func (p *projector) publish(ctx context.Context) error {
 	for i := range p.outbox {
-		o := &p.outbox[i]
-		if err := retry(ctx, func(ctx context.Context) error { return p.engine.bus.PutNotification(ctx, o) }, p.engine.trouble); err != nil {
+		if err := retry(ctx, func(ctx context.Context) error { return p.put(ctx, &p.outbox[i]) }, p.engine.trouble); err != nil {
 			return err
 		}
-		p.engine.stats.notifications.Add(1)
 		p.dirty = true
 	}
 	p.outbox = nil
+	return nil
+}
+
+// put publishes a notification. One that the bus never takes becomes a dead
+// letter, so that it is not in the way of the others.
+func (p *projector) put(ctx context.Context, o *rules.Outcome) error {
+	err := p.engine.bus.PutNotification(ctx, o)
+	if err == nil {
+		p.engine.stats.notifications.Add(1)
+		return nil
+	}
+	if !errors.Is(err, bus.ErrTooLarge) {
+		return err
+	}
+	letter := bus.DeadLetter{Stage: bus.StageSink, Sink: "route " + o.Topic, Reason: err.Error(), Twin: o.Twin, Data: o.AppendJSON(nil)}
+	if err := p.engine.bus.Bury(ctx, letter); err != nil {
+		return err
+	}
+	p.engine.stats.undelivered.Add(1)
+	p.engine.stats.deadLetters.Add(1)
+	p.engine.log.Error().Str("route", o.Topic).Err(err).Msg("notification given up; kept as a dead letter")
 	return nil
 }
 

@@ -35,18 +35,11 @@ func (r *Replay) Judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome, e
 	return r.partition.judge(s, r.advance(s.At, s.Seq, out))
 }
 
-// advance lets the clock run up to a time, with ticks where something falls due.
+// advance lets the clock run up to a time.
 func (r *Replay) advance(to time.Time, seq uint64, out []rules.Outcome) []rules.Outcome {
 	p := r.partition
-	if p.due() >= to.UnixNano() {
-		return out
-	}
-	for due := p.due(); due < to.UnixNano(); due = p.due() {
-		now := time.Unix(0, due).UTC().Add(time.Second)
-		if now.After(to) {
-			now = to
-		}
-		out = p.tick(now, false, seq, out)
+	for p.due() < rules.Nanos(to) {
+		out = p.tick(to, false, seq, out)
 	}
 	return out
 }

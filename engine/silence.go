@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"tocsin.internal/alerts"
-	"tocsin.internal/bus"
 	"tocsin.internal/internal/strictjson"
 )
 
@@ -93,16 +93,20 @@ func (e *Engine) Silences() alerts.Silences { return *e.hush.list.Load() }
 // without an id gets one.
 func (e *Engine) PutSilence(ctx context.Context, s alerts.Silence) (alerts.Silence, error) {
 	if s.ID == "" {
-		s.ID = "si_" + bus.CallID()
+		s.ID = "si_" + strings.ToLower(rand.Text()) // ids that begin differently can be shortened
 	} else if _, ok := e.hush.get(s.ID); !ok {
 		return s, e.noSilence(s.ID)
 	}
 	return s, e.keepSilence(ctx, s)
 }
 
-// ExpireSilence ends a silence now. One that is over already stays as it is;
-// one that has not begun is forgotten.
-func (e *Engine) ExpireSilence(ctx context.Context, id string) (alerts.Silence, error) {
+// ExpireSilence ends a silence now, and keeps who did. One that is over already
+// stays as it is; one that has not begun is forgotten. The error may wrap
+// ErrNoSilence or ErrAction.
+func (e *Engine) ExpireSilence(ctx context.Context, id, by string) (alerts.Silence, error) {
+	if err := checkBy(by); err != nil {
+		return alerts.Silence{}, fmt.Errorf("%w: %w", ErrAction, err)
+	}
 	s, ok := e.hush.get(id)
 	if !ok {
 		return s, e.noSilence(id)
@@ -118,7 +122,7 @@ func (e *Engine) ExpireSilence(ctx context.Context, id string) (alerts.Silence, 
 		e.hush.forget(id)
 		return s, nil
 	}
-	s.EndsAt = now
+	s.EndsAt, s.EndedBy = now, strings.TrimSpace(by)
 	return s, e.keepSilence(ctx, s)
 }
 

@@ -52,6 +52,17 @@ func (e *Engine) tick(ctx context.Context) {
 	}
 }
 
+// firstTick says what time it is before the sources bring anything: that nothing
+// came while the engine was away is not the twins' doing.
+func (e *Engine) firstTick(ctx context.Context) {
+	if e.config.Clock != WallClock {
+		return
+	}
+	if err := e.bus.PutTick(ctx, e.now(), true); err != nil {
+		e.trouble(err)
+	}
+}
+
 // now is what the configured clock shows; the zero time when there is no sample yet.
 func (e *Engine) now() time.Time {
 	if e.config.Clock == WallClock {

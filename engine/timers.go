@@ -67,10 +67,12 @@ func (p *partition) tick(now time.Time, wall bool, seq uint64, out []rules.Outco
 	if wall && now.Sub(p.now) > downtime {
 		p.resume(now)
 	}
-	if now.After(p.now) {
+	// The wall's clock may be set back; that of the samples does not go back.
+	if wall || now.After(p.now) {
 		p.now = now
 	}
-	nanos, woken := p.now.UnixNano(), 0
+	p.tellTime()
+	nanos, woken := rules.Nanos(p.now), 0
 	for len(p.timers) > 0 && p.timers[0].at < nanos && woken < maxTimers {
 		a := heap.Pop(&p.timers).(alarm)
 		if a.b.gone || a.at != a.b.wake {
@@ -80,12 +82,35 @@ func (p *partition) tick(now time.Time, wall bool, seq uint64, out []rules.Outco
 		if a.b.state.Wake() == a.at {
 			woken++
 			before := len(out)
-			out = a.b.program.Tick(p.now, a.b.twin, a.b.state, seq, out)
+			out = a.b.program.Tick(p.momentOf(a), a.b.twin, a.b.state, seq, out)
 			a.b.address(out[before:], p.offline)
 		}
 		p.watch(a.b)
 	}
 	return out
+}
+
+// momentOf is the time of a tick for one alarm. Samples of a recording may lie
+// hours apart; ticks of its time are then made up between them, as if one had
+// come each second.
+func (p *partition) momentOf(a alarm) time.Time {
+	if soon := time.Unix(0, a.at).UTC().Add(time.Second); p.bySamples && soon.Before(p.now) {
+		return soon
+	}
+	return p.now
+}
+
+// tellTime tells the rules what time it is on the wall, if they go by it.
+func (p *partition) tellTime() {
+	for _, program := range p.programs {
+		p.initTime(program)
+	}
+}
+
+func (p *partition) initTime(program *running) {
+	if !p.bySamples && !p.now.IsZero() {
+		program.counters.Now(p.now)
+	}
 }
 
 // due is when the next alarm rings; NoWake: never.

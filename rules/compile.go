@@ -129,7 +129,10 @@ func (c *compiler) sourceFeeds(s *SourceSpec) {
 }
 
 func (c *compiler) isRead(s *SourceSpec, f *SourceFeed) bool {
-	return slices.ContainsFunc(c.in.Rules, func(r RuleSpec) bool { return r.SourceID == s.ID && r.SourceFeedID == f.ID })
+	return slices.ContainsFunc(c.in.Rules, func(r RuleSpec) bool {
+		joins := slices.ContainsFunc(r.Joins, func(j Join) bool { return j.SourceID == s.ID && j.SourceFeedID == f.ID })
+		return joins || r.SourceID == s.ID && r.SourceFeedID == f.ID
+	})
 }
 
 // searched is the source with the filter that finds its twins.

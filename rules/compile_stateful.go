@@ -376,7 +376,7 @@ func (c *compiler) referred(spec *RuleSpec, expr *logic.Expr, step int, feed *So
 func (c *compiler) settled(spec *RuleSpec, s *stateful) {
 	a := s.alert
 	s.timed = s.hold+s.clear+s.keep > 0 || s.absent != nil || s.window != nil && s.window.waiting || s.fence != nil && s.fence.dwell > 0 ||
-		s.sequence != nil || s.gate != nil || a != nil && (a.every > 0 || a.schedule != nil ||
+		s.sequence != nil || s.gate != nil || s.group != nil && s.group.maxAge > 0 || a != nil && (a.every > 0 || a.schedule != nil ||
 		slices.ContainsFunc(a.levels, func(l level) bool { return l.after > 0 }))
 	s.memory = s.onChange != nil || s.window != nil || len(s.rates) > 0 || s.missing.Mode == MissingLastKnown || s.repeat != nil || s.unchanged != nil ||
 		s.fence != nil || s.sequence != nil || len(s.joins) > 0 || spec.Throttle != nil || spec.Flapping != nil || spec.Emit == EmitOnChange
@@ -455,6 +455,8 @@ func (c *compiler) inhibitions() {
 				c.unknown(place, "no alert "+quoted(name), name, names)
 			case b == a:
 				c.errorf(place, "an alert cannot inhibit itself")
+			case a.grouped() != b.grouped():
+				c.errorf(place, "%q is of a group of twins and %q is not; want alerts of the same twin", pick(a.grouped(), a.name, b.name), pick(a.grouped(), b.name, a.name))
 			default:
 				a.inhibitedBy = append(a.inhibitedBy, b)
 				c.p.inhibits = true
@@ -472,16 +474,27 @@ func (c *compiler) inhibitions() {
 // inhibits says whether b is among those that inhibit a, or those that inhibit these.
 func (a *alertRule) inhibits(b *alertRule, seen map[*alertRule]bool) bool {
 	for _, by := range a.inhibitedBy {
-		if by == b || !seen[by] && by.inhibits(b, mark1(seen, by)) {
+		if by == b {
 			return true
+		}
+		if !seen[by] {
+			seen[by] = true
+			if by.inhibits(b, seen) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-func mark1(seen map[*alertRule]bool, a *alertRule) map[*alertRule]bool {
-	seen[a] = true
-	return seen
+// grouped says whether the alert is of a group of twins.
+func (a *alertRule) grouped() bool { return a.stateful != nil && a.stateful.group != nil }
+
+func pick(first bool, a, b string) string {
+	if first {
+		return a
+	}
+	return b
 }
 
 // contradictions are fields that cannot stand beside each other.

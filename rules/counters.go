@@ -40,13 +40,15 @@ type Counters struct {
 	memory  memory // scratch: of a rule that has remembered nothing so far
 	values  []float64
 	doc     []byte
+	raw     []byte
+	now     int64 // of the last tick; noTime: the clock is that of the samples
 }
 
 // NewCounters are counters at zero.
 func (p *Program) NewCounters() *Counters {
 	c := &Counters{
 		rules: make([]Funnel, len(p.rules)), tallies: make([]*manyTally, len(p.feeds)), readers: make([]*Reader, len(p.feeds)),
-		private: make([]*view, len(p.stateful)), resumed: noTime, gates: make([]schedule.Cursor, len(p.stateful)),
+		private: make([]*view, len(p.stateful)), resumed: noTime, now: noTime, gates: make([]schedule.Cursor, len(p.stateful)),
 	}
 	c.tell = c.note
 	return c

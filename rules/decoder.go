@@ -251,7 +251,7 @@ func (s *severity) DecodeStrict(r strictjson.Raw) error {
 	if r.Kind() != strictjson.String {
 		return r.At.Errorf("got %s; %s", r.Shown(), want)
 	}
-	found, ok := severities[strings.ToLower(r.Str())]
+	found, ok := CanonicalSeverity(r.Str())
 	if !ok {
 		hint := strictjson.DidYouMean(r.Str(), slices.Collect(maps.Keys(severities)))
 		if hint == "" {
@@ -259,8 +259,15 @@ func (s *severity) DecodeStrict(r strictjson.Raw) error {
 		}
 		return r.At.Errorf("unknown severity %s%s", r.Shown(), hint)
 	}
-	*s = found
+	*s = severity(found)
 	return nil
+}
+
+// CanonicalSeverity is the canonical word for a severity's word of this or of
+// another system, in either case; false when it is none.
+func CanonicalSeverity(word string) (string, bool) {
+	found, ok := severities[strings.ToLower(word)]
+	return string(found), ok
 }
 
 // nearest is the hint for a name that is not one of known.

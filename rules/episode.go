@@ -105,9 +105,13 @@ func (a *alertRule) raise(mo *moment, pending int64, out []Outcome) []Outcome {
 		}
 		e.id = a.episodeID(mo.p, mo.twin, first, mo.again)
 		e.seen = mo.st.feeds[a.feedSlot].seen - 1
+		if m := mo.st.memoryOf(a); m != nil && m.parts != nil {
+			e.unheard, m.parts.unheard = m.parts.unheard, 0
+		}
 		mo.st.begin(a, e)
 	} else {
 		e.ack = Ack{Required: a.ackRequired}
+		e.told, e.toldRank, e.inhibitors = false, 0, nil
 	}
 	e.active, e.ends, e.level, e.flapping = true, noTime, mo.level, mo.flaps
 	e.since, e.levelAt = nanos(mo.at), noTime
@@ -133,6 +137,9 @@ func (a *alertRule) clear(mo *moment, out []Outcome) []Outcome {
 	e.ends = max(nanos(mo.at), e.starts)
 	out = a.tell(mo, e, EventCleared, out)
 	if e.status(a, false) == StatusClosed {
+		if m := mo.st.memoryOf(a); m != nil && m.parts != nil {
+			m.parts.unheard = e.unheard // for the next one that is told
+		}
 		mo.st.end(a)
 	}
 	return out
@@ -327,8 +334,11 @@ func (a *alertRule) act(do Action, mo *moment, e *episode, out []Outcome) []Outc
 			return a.close(mo, e, EventClosed, out)
 		}
 		mo.st.firing = nil
-		if m := mo.st.memoryOf(a); m != nil {
+		if r := a.stateful; r != nil {
+			m := mo.st.remembered(r)
 			m.phase, m.level = idle, 0
+			m.parked = r.absent != nil // it begins again with the next sample
+			mo.st.keep(r, m)
 		}
 		mo.st.counters.rules[a.index].Resolved++
 		e.active, e.ends = false, max(nanos(mo.at), e.starts)
@@ -383,14 +393,16 @@ func (p *Program) inhibit(mo *moment, before int, out []Outcome) []Outcome {
 		is := e.suppression() != nil
 		switch {
 		case raised >= 0 && is:
-			l := out[before+raised].Life
-			if !l.Silent {
-				l.Silent = true
-				e.told, e.toldAt = e.told && e.raises > 1, noTime
+			if !out[before+raised].Life.Silent {
+				e.told, e.toldAt = false, noTime
 				e.unheard++
 				mo.st.counters.rules[a.index].Quiet++
 			}
-			l.Status, l.Suppression = e.status(a, false), e.suppression()
+			for i := range out[before+raised:] {
+				if o := &out[before+raised+i]; o.ID == e.id { // and what was told beside it
+					o.Life.Silent, o.Life.Status, o.Life.Suppression = true, e.status(a, false), e.suppression()
+				}
+			}
 		case is && !was:
 			out = a.tell(mo, e, EventSuppressed, out)
 		case was && !is:

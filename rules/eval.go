@@ -27,10 +27,14 @@ func (p *Program) Eval(s *Sample, st *State, out []Outcome) []Outcome {
 		return out
 	}
 	before, at := len(out), nanos(s.At)
+	if len(st.memories) > 0 && at > st.feeds[pl.slot].newest {
+		st.unpark(pl.slot)
+	}
 	if st.wake != noTime && st.wake < at {
 		mo := momentOf(v, s, st)
 		out = p.expire(at, pl.slot, &mo, out)
 		v = p.viewOf(pl, s, st) // it may have been read over
+		before = len(out)
 	}
 	t := turn{live: live, at: at}
 	t.newest, t.late = st.see(pl.slot, at)

@@ -56,7 +56,7 @@ func (r *stateful) member(mo *moment, twin string, at int64, out []Outcome) []Ou
 	st, g := mo.st, r.group
 	f := &st.counters.rules[r.index]
 	f.Received++
-	m := r.remembered(st)
+	m := st.remembered(r)
 	p := m.part()
 	i, found := slices.BinarySearchFunc(p.members, twin, func(m *memberState, twin string) int { return cmp.Compare(m.Twin, twin) })
 	var known *memberState
@@ -134,7 +134,18 @@ func (r *stateful) judgeGroup(mo *moment, m *memory, at int64, out []Outcome) []
 	return r.decide(&j, out)
 }
 
-func (g *group) isFresh(m *memberState, at int64) bool { return g.maxAge == 0 || at-m.At <= g.maxAge }
+func (g *group) isFresh(m *memberState, at int64) bool { return g.maxAge == 0 || at-m.At < g.maxAge }
+
+// staleAt is when the next member counts no longer; noTime: none will.
+func (g *group) staleAt(p *parts) int64 {
+	due := int64(noTime)
+	for _, m := range p.members {
+		if at := m.At + g.maxAge; g.maxAge > 0 && at > p.newest && (due == noTime || at < due) {
+			due = at
+		}
+	}
+	return due
+}
 
 // aggregate is what the rule makes of the members' newest values.
 func (g *group) aggregate(c *Counters, members []*memberState, at int64) (results []float64) {
@@ -199,7 +210,7 @@ func (c *compiler) group(spec *RuleSpec, s *stateful) {
 	}
 	s.group = g
 	if s.source >= 0 {
-		c.link(Link{Source: s.source, Feed: s.feed, Property: g.property, Target: s.source, Group: true, Model: cmp.Or(g.model, c.in.ID)}, link{s, -1})
+		c.link(Link{Name: s.name, Source: s.source, Feed: s.feed, Property: g.property, Target: s.source, Group: true, Model: cmp.Or(g.model, c.in.ID)}, link{s, -1})
 	}
 }
 

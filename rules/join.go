@@ -63,7 +63,7 @@ func (s joinStep) judge(v *view, sample *Sample, st *State, t turn, out []Outcom
 // meet notes the other side's latest sample and judges the rule again.
 func (s joinStep) meet(mo *moment, v *view, at int64, out []Outcome) []Outcome {
 	st := mo.st
-	m := s.remembered(st)
+	m := st.remembered(s.stateful)
 	p := m.part()
 	if p.joined == nil {
 		p.joined = make([]joined, len(s.joins))
@@ -91,6 +91,7 @@ func (s joinStep) meet(mo *moment, v *view, at int64, out []Outcome) []Outcome {
 // others: of a twin with the same value of a property, or of their group.
 type Link struct {
 	ID       int
+	Name     string // the same in every program that has the rule
 	Source   int    // of the twins that share
 	Feed     string // of theirs
 	Property string // whose value is the key; "": all have the same
@@ -123,6 +124,13 @@ func (p *Program) Relay(id int, s *Sample, twin string, st *State, out []Outcome
 	mo := momentOf(v, s, st)
 	mo.twin = twin
 	before, at := len(out), nanos(s.At)
+	st.unpark(pl.slot)
+	if st.wake != noTime && st.wake < at {
+		out = p.expire(at, pl.slot, &mo, out)
+		v = p.viewOf(pl, s, st)
+		mo = momentOf(v, s, st)
+		mo.twin = twin
+	}
 	if l.join < 0 {
 		out = l.member(&mo, s.Twin, at, out)
 	} else {
@@ -156,6 +164,11 @@ func (p *Program) Leave(id int, member string, now time.Time, twin string, seq u
 	}
 	if i := slices.IndexFunc(m.parts.members, func(s *memberState) bool { return s.Twin == member }); i >= 0 {
 		m.parts.members = slices.Delete(m.parts.members, i, i+1)
+		defer func() {
+			if len(m.parts.members) == 0 && m.phase == idle && m.parts.told.times == nil { // the group is no more
+				st.drop(l.stateful)
+			}
+		}()
 		mo := moment{p: p, st: st, twin: twin, at: now, seq: seq, hops: 1, reason: ReasonTwinRemoved}
 		out = l.judgeGroup(&mo, m, max(nanos(now), m.parts.newest), out)
 		st.keep(l.stateful, m)
@@ -182,7 +195,7 @@ func (c *compiler) joinPlans(spec *RuleSpec, s *stateful) {
 			n.fields = append(n.fields, newField(name, other))
 		}
 		if n.property != "" {
-			c.link(Link{Source: n.source, Feed: n.feed, Property: n.property, Target: s.source}, link{s, i})
+			c.link(Link{Name: s.name + "." + n.as, Source: n.source, Feed: n.feed, Property: n.property, Target: s.source}, link{s, i})
 		}
 		other.steps = append(other.steps, joinStep{s, i})
 		if len(n.names) == 0 {

@@ -108,10 +108,10 @@ func (a *alertRule) flap(j *judgement, out []Outcome) []Outcome {
 	case p.flaps && share <= a.flapping.Low:
 		p.flaps = false
 	}
-	if e == nil || e.flapping == p.flaps {
+	if e == nil || p.flapTold == p.flaps {
 		return out
 	}
-	e.flapping = p.flaps
+	e.flapping, p.flapTold = p.flaps, p.flaps
 	return a.tell(j.moment, e, EventFlapping, out)
 }
 

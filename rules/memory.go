@@ -11,17 +11,22 @@ import (
 // noTime is before all times.
 const noTime = math.MinInt64
 
-// nanos is a time as Unix nanoseconds, which reach from 1678 to 2262; times
-// outside count as the nearest of these.
-func nanos(t time.Time) int64 {
-	switch {
-	case t.Year() < 1679:
-		return noTime + 1
-	case t.Year() > 2261:
-		return math.MaxInt64 / 2
+// maxNanos bounds times so that the distance of two is one, too.
+const maxNanos = 1<<62 - 1
+
+// Nanos is a time as Unix nanoseconds. A time outside of 1823 to 2116 counts as
+// the nearest of these.
+func Nanos(t time.Time) int64 {
+	switch year := t.Year(); {
+	case year < 1700:
+		return -maxNanos
+	case year > 2200:
+		return maxNanos
 	}
-	return t.UnixNano()
+	return min(max(t.UnixNano(), -maxNanos), maxNanos)
 }
+
+func nanos(t time.Time) int64 { return Nanos(t) }
 
 func timeOf(n int64) time.Time { return time.Unix(0, n).UTC() }
 
@@ -53,7 +58,7 @@ type memory struct {
 }
 
 func (m *memory) empty() bool {
-	return m.phase == idle && m.parts == nil && m.truth == logic.Unknown && m.level == 0
+	return m.phase == idle && m.parts == nil && m.truth == logic.Unknown && m.level == 0 && !m.parked
 }
 
 // forget begins anew.
@@ -81,6 +86,10 @@ func (st *State) keep(r *stateful, m *memory) {
 		if len(st.memories) == 0 {
 			st.memories = nil
 		}
+	case found && st.memories[i] != m:
+		kept := *m
+		kept.slot = int32(r.slot)
+		st.memories[i] = &kept
 	case !m.empty() && !found:
 		kept := *m
 		kept.slot = int32(r.slot)

@@ -245,6 +245,12 @@ func (o *Outcome) EventID() string {
 		b = append(strconv.AppendInt(b, int64(len(part)), 10), ':')
 		b = append(b, part...)
 	}
+	if o.Kind == Output { // one rule may make two at one time: a wait that ends as a window closes
+		b = append(b, o.Data...)
+	}
+	if o.Life != nil {
+		b = strconv.AppendUint(append(b, '#'), uint64(o.Life.Number), 10)
+	}
 	b = strconv.AppendUint(append(b, '@'), o.Seq, 10)
 	b = strconv.AppendUint(append(b, '.'), uint64(o.Index), 10)
 	b = o.At.UTC().AppendFormat(append(b, '@'), time.RFC3339Nano)

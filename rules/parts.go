@@ -18,7 +18,9 @@ type parts struct {
 	told      told
 	history   history
 	flaps     bool
-	sent      int8 // what an output said last: 1 true, -1 false, 0 nothing
+	flapTold  bool   // somebody has been told so
+	unheard   uint32 // events of earlier episodes that were not told
+	sent      int8   // what an output said last: 1 true, -1 false, 0 nothing
 	known     []known
 	was       []rawJSON // onChange: the values that counted last
 	rates     []series.RateState
@@ -69,7 +71,7 @@ func (p *parts) complete(r *stateful, j *judgement, base []byte) []byte {
 		k := p.knownOf(f.name)
 		if raw := j.v.machine.Raw(j.v.fields + f.at); len(raw) > 0 && raw[0] != 'n' {
 			if !j.old {
-				k.at, k.value = j.at, append(k.value[:0], raw...)
+				k.at, k.value = j.at, j.v.machine.AppendRaw(k.value[:0], j.v.fields+f.at)
 			}
 			continue
 		}
@@ -105,11 +107,13 @@ type onChange struct {
 // pass says whether a field has changed since the last sample that passed.
 func (c *onChange) pass(j *judgement) bool {
 	p := j.m.part()
+	c0 := j.st.counters
 	given := func(f field) []byte {
-		if raw := j.feed.raw(f.at); len(raw) > 0 && raw[0] != 'n' {
-			return raw
+		if raw := j.feed.raw(f.at); len(raw) == 0 || raw[0] == 'n' {
+			return nil
 		}
-		return nil
+		c0.raw = j.feed.machine.AppendRaw(c0.raw[:0], j.feed.fields+f.at) // as it is kept, and written down
+		return c0.raw
 	}
 	isFirst, differs := p.was == nil, false
 	for i, f := range c.fields {

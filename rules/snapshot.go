@@ -104,11 +104,13 @@ func orNoTime(t *int64) int64 {
 
 // encoded is a value of this package's own as JSON, which cannot fail.
 func encoded(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // values have to come back as they were
+	if err := e.Encode(v); err != nil {
 		panic(err)
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 func (a *alertRule) encode(e *episode) []byte {
@@ -144,6 +146,8 @@ type partsJSON struct {
 	Told      []int64           `json:"told,omitempty"`
 	History   history           `json:"history,omitzero"`
 	Flaps     bool              `json:"flaps,omitempty"`
+	FlapTold  bool              `json:"flapTold,omitempty"`
+	Unheard   uint32            `json:"unheard,omitempty"`
 	Sent      int8              `json:"sent,omitempty"`
 	Known     []knownJSON       `json:"known,omitempty"`
 	Was       []rawJSON         `json:"was,omitempty"`
@@ -175,7 +179,7 @@ func (r *stateful) encodeParts(p *parts) *partsJSON {
 		return nil
 	}
 	w := &partsJSON{
-		Told: p.told.times, History: p.history, Flaps: p.flaps, Sent: p.sent, Was: p.was, Fence: p.fence, Sequence: p.sequence, Rated: p.rated, Base: p.base, Joined: p.joined, Members: p.members, Newest: p.newest,
+		Told: p.told.times, History: p.history, Flaps: p.flaps, FlapTold: p.flapTold, Unheard: p.unheard, Sent: p.sent, Was: p.was, Fence: p.fence, Sequence: p.sequence, Rated: p.rated, Base: p.base, Joined: p.joined, Members: p.members, Newest: p.newest,
 	}
 	for _, k := range p.known {
 		w.Known = append(w.Known, knownJSON{k.name, k.at, k.value})
@@ -213,7 +217,7 @@ func (r *stateful) decodeParts(w *partsJSON) (*parts, error) {
 		return nil, nil
 	}
 	p := &parts{
-		told: told{w.Told}, history: w.History, flaps: w.Flaps, sent: w.Sent, was: w.Was, fence: w.Fence, sequence: w.Sequence, rated: w.Rated, base: w.Base, joined: w.Joined, members: w.Members, newest: w.Newest,
+		told: told{w.Told}, history: w.History, flaps: w.Flaps, flapTold: w.FlapTold, unheard: w.Unheard, sent: w.Sent, was: w.Was, fence: w.Fence, sequence: w.Sequence, rated: w.Rated, base: w.Base, joined: w.Joined, members: w.Members, newest: w.Newest,
 	}
 	for _, k := range w.Known {
 		p.known = append(p.known, known{k.Name, k.At, k.Value})

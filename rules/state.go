@@ -193,6 +193,7 @@ func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, n
 			next.keep(r, &m)
 		}
 		e.level = min(e.level, uint8(len(b.levels)))
+		e.flapping = e.flapping && b.flapping != nil
 		if !e.active && e.status(b, false) == StatusClosed { // it waited for what the rule does not ask any more
 			mo := moment{p: p, st: next, twin: twin, at: now, reason: ReasonRuleChanged}
 			out = b.close(&mo, e, EventClosed, out)
@@ -215,7 +216,7 @@ func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, n
 func (p *Program) Fresh(old *Program) []string {
 	var fresh []string
 	for _, r := range p.stateful {
-		known := old != nil && slices.ContainsFunc(old.rules, func(o *rule) bool { return o.name == r.name && o.hash == r.hash })
+		known := old != nil && old.in.Enabled && slices.ContainsFunc(old.rules, func(o *rule) bool { return o.name == r.name && o.hash == r.hash })
 		if !known && r.lookBack() > 0 && r.group == nil {
 			fresh = append(fresh, r.name)
 		}
@@ -242,15 +243,21 @@ func (p *Program) Prime(names []string, past, st *State, twin string, out []Outc
 		if !slices.Contains(names, r.name) {
 			continue
 		}
+		if f := &st.feeds[r.feedSlot]; f.newest < past.feeds[r.feedSlot].newest {
+			f.newest = past.feeds[r.feedSlot].newest
+		}
+		a := r.alert
+		var e, own *episode
+		if a != nil {
+			e, own = past.episodes[a.slot], st.episodes[a.slot]
+		}
+		if own != nil && (e == nil || !e.active) {
+			continue // what it has judged itself is newer
+		}
 		if m := past.memory(r); m != nil {
 			st.keep(r, m)
 		}
-		a := r.alert
-		if a == nil {
-			continue
-		}
-		e := past.episodes[a.slot]
-		if e == nil || st.episodes[a.slot] != nil {
+		if e == nil || own != nil {
 			continue
 		}
 		st.begin(a, e)

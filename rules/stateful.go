@@ -89,7 +89,7 @@ func (r *stateful) judge(v *view, s *Sample, st *State, t turn, out []Outcome) [
 		f.Late++
 		return out
 	}
-	m := r.remembered(st)
+	m := st.remembered(r)
 	m.parked = false
 	mo := momentOf(v, s, st)
 	j := judgement{moment: &mo, m: m, feed: v, at: t.at, last: t.newest, old: t.late}
@@ -98,8 +98,8 @@ func (r *stateful) judge(v *view, s *Sample, st *State, t turn, out []Outcome) [
 	return out
 }
 
-// remembered is the memory of the rule: the kept one, or a scratch one.
-func (r *stateful) remembered(st *State) *memory {
+// remembered is the memory of a rule: the kept one, or a scratch one.
+func (st *State) remembered(r *stateful) *memory {
 	if m := st.memory(r); m != nil {
 		return m
 	}
@@ -137,6 +137,12 @@ func (r *stateful) take(j *judgement, out []Outcome) []Outcome {
 	f := &j.st.counters.rules[r.index]
 	if r.absent != nil {
 		f.False++
+		if now := j.st.counters.now; now != noTime && j.at+int64(r.absent.For) <= now {
+			return out // it is of a backlog
+		}
+		if e := j.st.episodes[r.alert.slot]; j.old || e != nil && j.at+int64(r.absent.For) <= e.since {
+			return out // the twin was silent all the same
+		}
 		return r.alert.clear(j.moment, out)
 	}
 	if r.onChange != nil && !j.old && !r.onChange.pass(j) {
@@ -180,7 +186,8 @@ func (r *stateful) decide(j *judgement, out []Outcome) []Outcome {
 		verdict = logic.Unknown
 	}
 	if j.old { // what came later has been judged already; it can only break a wait
-		if verdict == logic.False && j.m.phase == pending || verdict == logic.True && j.m.phase == clearing {
+		breaks := verdict == logic.False && j.m.phase == pending || verdict == logic.True && j.m.phase == clearing
+		if breaks && j.at > j.m.since {
 			j.m.since = j.last
 		}
 		return out
@@ -230,7 +237,7 @@ func (r *stateful) changed(j *judgement, ch change, since int64, level uint8, ve
 		if r.hold > 0 {
 			waited = since
 		}
-		j.level, j.flaps = level, j.m.parts != nil && j.m.parts.flaps
+		j.level, j.flaps = level, a.flapping != nil && j.m.parts != nil && j.m.parts.flaps
 		out = a.raise(j.moment, waited, out)
 	case clears:
 		out = a.clear(j.moment, out)
@@ -422,7 +429,8 @@ func (r *stateful) recall(mo *moment, m *memory) {
 		doc = []byte("{}")
 	}
 	if r.private != nil {
-		mo.v = r.look(c, mo.p, doc)
+		c.doc = append(c.doc[:0], doc...) // the context may change while it is seen
+		mo.v = r.look(c, mo.p, c.doc)
 		return
 	}
 	reader := c.reader(mo.p, r.shared, r.feed)

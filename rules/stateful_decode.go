@@ -28,7 +28,7 @@ var statefulFields = map[string]statefulField{
 	"keepFiringFor":   {decode: spanInto(func(s *Stateful) *time.Duration { return &s.KeepFiringFor }), means: true},
 	"maxGap":          {decode: spanInto(func(s *Stateful) *time.Duration { return &s.MaxGap }), means: true},
 	"allowedLateness": {decode: (*decoder).lateness, means: true},
-	"repeatInterval":  {decode: spanInto(func(s *Stateful) *time.Duration { return &s.RepeatInterval }), alerts: true},
+	"repeatInterval":  {decode: (*decoder).repeatInterval, alerts: true},
 	"clearCondition":  {decode: (*decoder).clearCondition, means: true},
 	"repeat":          {decode: (*decoder).repeat, means: true},
 	"absent":          {decode: (*decoder).absent, means: true, alerts: true},
@@ -79,6 +79,13 @@ func (d *decoder) errorf(at strictjson.Place, format string, args ...any) {
 
 func spanInto(field func(*Stateful) *time.Duration) func(*decoder, strictjson.Raw, *Stateful) {
 	return func(d *decoder, r strictjson.Raw, s *Stateful) { d.into(r, (*span)(field(s))) }
+}
+
+func (d *decoder) repeatInterval(r strictjson.Raw, s *Stateful) {
+	d.into(r, (*span)(&s.RepeatInterval))
+	if s.RepeatInterval > 0 && s.RepeatInterval < time.Second {
+		d.wrong(r, `at least "1s"`)
+	}
 }
 
 func (d *decoder) lateness(r strictjson.Raw, s *Stateful) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tocsin.internal/rules/logic"
+	"tocsin.internal/rules/schedule"
 )
 
 // NoWake is the Wake of a state in which no timer runs.
@@ -22,6 +23,10 @@ func (st *State) Wake() int64 {
 // Resumed tells the rules that count on samples to come that the clock runs
 // again since now: that nothing came before is not the twins' doing.
 func (c *Counters) Resumed(now time.Time) { c.resumed = nanos(now) }
+
+// Now tells the rules the time on the wall: samples that are older than what an
+// absence waits for are no sign of life.
+func (c *Counters) Now(now time.Time) { c.now = nanos(now) }
 
 // Tick says that it is now, and appends what fell due before: in the order of
 // its times, each outcome with the time at which it fell due, so that it does
@@ -43,16 +48,13 @@ const (
 	levelTimer
 	fenceTimer
 	sequenceTimer
+	staleTimer // a group's member has been silent for too long
 	repeatTimer
 	throttleTimer // somebody may be told again
 	gateTimer     // the schedule of the evaluation
 	hoursTimer    // the schedule of the telling
 	shelfTimer
 )
-
-// ofSamples says that a timer speaks of samples that have come, not of the
-// clock on the wall.
-func (t timer) ofSamples() bool { return t < repeatTimer && t != absentTimer }
 
 // expire carries out what fell due before now. Of the feed whose sample says so
 // nothing is still on its way; -1: a tick says so.
@@ -61,24 +63,24 @@ func (p *Program) expire(now int64, feed int, mo *moment, out []Outcome) []Outco
 	for st.wake != noTime && st.wake < now {
 		at, kind, r, a := st.next()
 		if kind == noTimer || at >= now {
+			st.wake = at // it has moved on
 			break
 		}
-		if kind.ofSamples() && r.feedSlot != feed && !r.confirmed(st, at, now) {
-			m := r.remembered(st)
+		if kind == phaseTimer && r.feedSlot != feed && !r.confirmed(st, at, now) {
+			m := st.memory(r)
 			m.parked = true
-			st.keep(r, m)
 			st.rest()
 			continue
 		}
-		if kind == repeatTimer && feed < 0 && now-at > r.alert.every {
-			at += (now - 1 - at) / r.alert.every * r.alert.every // the engine was away: one for all
+		if kind == repeatTimer {
+			at = r.alert.repeatAt(at, now, feed < 0)
 		}
 		before := len(out)
-		mo.at, mo.reason, mo.v = timeOf(at), ReasonTimer, nil
+		mo.at, mo.reason, mo.v, mo.level, mo.flaps = timeOf(at), ReasonTimer, nil, 0, false
 		if kind == shelfTimer {
 			out = a.unshelve(mo, st.episodes[a.slot], out)
 		} else {
-			m := r.remembered(st)
+			m := st.remembered(r)
 			r.recall(mo, m)
 			j := judgement{moment: mo, m: m, at: at, last: r.newest(st, m)}
 			out = r.fall(&j, kind, out)
@@ -92,10 +94,35 @@ func (p *Program) expire(now int64, feed int, mo *moment, out []Outcome) []Outco
 	return out
 }
 
-// confirmed says whether a tick may make something fall due that hangs on
-// samples: it is not of a backlog that is judged hours late.
+// repeatAt is the repetition that is told of those that fell due from at to now:
+// the last one for a tick, which comes each second, so that the engine was away;
+// and for a sample after a long silence.
+func (a *alertRule) repeatAt(at, now int64, tick bool) int64 {
+	const many = 10
+	missed := (now - 1 - at) / a.every
+	if tick || missed > many {
+		at += missed * a.every
+	}
+	return at
+}
+
+// unpark lets the rules of a feed go on that have waited for its next sample.
+func (st *State) unpark(feed int) {
+	waited := false
+	for _, m := range st.memories {
+		if r := st.program.stateful[m.slot]; m.parked && r.feedSlot == feed && r.absent == nil {
+			m.parked, waited = false, true
+		}
+	}
+	if waited {
+		st.rest()
+	}
+}
+
+// confirmed says whether a tick may end a wait that hangs on samples: it is not
+// of a backlog that is judged hours late.
 func (r *stateful) confirmed(st *State, at, now int64) bool {
-	return now-at <= tickSlack || r.maxGap > 0 && now-r.newest(st, st.memory(r)) <= r.maxGap
+	return st.memory(r).phase != pending || now-at <= tickSlack || r.maxGap > 0 && now-r.newest(st, st.memory(r)) <= r.maxGap
 }
 
 // newest is the time of the newest sample that the rule counts on.
@@ -142,7 +169,12 @@ func (st *State) next() (at int64, kind timer, r *stateful, a *alertRule) {
 		}
 	}
 	for slot, e := range st.episodes {
-		if e.shelf != nil && sooner(nanos(e.shelf.Until), shelfTimer) {
+		if e.shelf == nil {
+			continue
+		}
+		until := nanos(e.shelf.Until)
+		first := until == at && kind == shelfTimer && slot < a.slot // of two at one time
+		if first || sooner(until, shelfTimer) {
 			a = st.program.alerts[slot]
 		}
 	}
@@ -158,11 +190,14 @@ func (r *stateful) next(st *State, m *memory) (int64, timer) {
 		}
 	}
 	newest := r.newest(st, m)
+	if r.group != nil && m != nil && m.parts != nil {
+		sooner(r.group.staleAt(m.parts), staleTimer)
+	}
 	var e *episode
 	if r.alert != nil {
 		e = st.episodes[r.alert.slot]
 	}
-	if r.absent != nil && (e == nil || !e.active) {
+	if r.absent != nil && (e == nil || !e.active) && (m == nil || !m.parked) {
 		sooner(r.absentDue(st, newest), absentTimer)
 	}
 	if e != nil {
@@ -171,10 +206,8 @@ func (r *stateful) next(st *State, m *memory) (int64, timer) {
 	if m == nil {
 		return due, kind
 	}
-	if r.gate != nil && (m.truth == logic.True || m.phase != idle) {
-		if edge := r.gate.Next(timeOf(max(m.since, newest))); !edge.IsZero() {
-			sooner(nanos(edge), gateTimer)
-		}
+	if r.gate != nil && r.absent == nil && (m.truth == logic.True || m.phase != idle) {
+		sooner(edge(r.gate, max(m.since, newest)), gateTimer)
 	}
 	if m.parked {
 		return due, kind
@@ -198,6 +231,15 @@ func (r *stateful) next(st *State, m *memory) (int64, timer) {
 	return due, kind
 }
 
+// edge is when a schedule changes next; noTime: never.
+func edge(s *schedule.Schedule, after int64) int64 {
+	at := s.Next(timeOf(after))
+	if at.IsZero() || nanos(at) <= after {
+		return noTime
+	}
+	return nanos(at)
+}
+
 // next are the timers of an episode.
 func (a *alertRule) next(e *episode, m *memory, sooner func(int64, timer)) {
 	if !e.active {
@@ -216,9 +258,7 @@ func (a *alertRule) next(e *episode, m *memory, sooner func(int64, timer)) {
 		sooner(e.toldAt+a.every, repeatTimer)
 	}
 	if a.schedule != nil {
-		if edge := a.schedule.Next(timeOf(max(e.starts, e.hoursAt))); !edge.IsZero() {
-			sooner(nanos(edge), hoursTimer)
-		}
+		sooner(edge(a.schedule, max(e.starts, e.hoursAt)), hoursTimer)
 	}
 }
 
@@ -231,16 +271,15 @@ func (r *stateful) absentDue(st *State, newest int64) int64 {
 		}
 		since = st.found
 	}
+	if r.absent.ExpectFirst {
+		since = max(since, st.found)
+	}
 	due := since + int64(r.absent.For)
 	if resumed := st.counters.resumed; resumed != noTime && since < resumed {
 		due = max(due, resumed+int64(r.absent.Grace))
 	}
 	if r.gate != nil && !r.gate.Open(timeOf(due)) {
-		opens := r.gate.Next(timeOf(due))
-		if opens.IsZero() {
-			return noTime
-		}
-		due = nanos(opens)
+		due = edge(r.gate, due)
 	}
 	return due
 }
@@ -286,6 +325,9 @@ func (r *stateful) fall(j *judgement, kind timer, out []Outcome) []Outcome {
 		if e := j.st.episodes[a.slot]; e != nil && j.m.part().told.allow(a.throttle, j.at) {
 			return a.tell(j.moment, e, EventUnsuppressed, out)
 		}
+	case staleTimer:
+		j.m.part().newest = j.at
+		return r.judgeGroup(j.moment, j.m, j.at, out)
 	case gateTimer:
 		return r.gated(j, out)
 	case hoursTimer:

@@ -14,12 +14,14 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"tocsin.internal/alerts"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/duration"
 )
 
 // desk is the commands about the alerts of a running engine.
@@ -27,7 +29,7 @@ type desk struct {
 	client
 	json, all   bool
 	by, comment string
-	lasts       time.Duration
+	lasts       span
 }
 
 func alertsCommand() *cobra.Command {
@@ -40,7 +42,8 @@ name=value, name!=value, name=~regexp or name!~regexp, where name is severity,
 status, interaction, rule, twin, feed, id or label.NAME; in a value of = a *
 stands for anything. An alert is listed when every filter fits.
 
-An ID may be shortened as long as only one open alert begins so.
+An ID may be shortened to its first characters, at least 4 after al_, as long as
+only one open alert begins so.
 
 Exit codes: 0 fine; 1 the engine is not there or says no; 2 wrong use.`,
 		Example: `  engine alerts
@@ -76,11 +79,69 @@ var alertActions = []alertAction{
 	{rules.Comment, "Write something beside alerts", "", "commented on", "engine alerts comment al_55n8fqhn --comment \"same as last week\""},
 }
 
-// addPerson adds the flags that say who and why.
-func (d *desk) addPerson(cmd *cobra.Command) {
+func (d *desk) addBy(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&d.by, "by", os.Getenv("USER"), "who does it")
+}
+
+func (d *desk) addComment(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&d.comment, "comment", "", "why")
 }
+
+func (d *desk) wantBy() error {
+	if strings.TrimSpace(d.by) == "" {
+		return errors.New("--by is missing; want who does it")
+	}
+	return nil
+}
+
+func (d *desk) wantComment() error {
+	if strings.TrimSpace(d.comment) == "" {
+		return errors.New("--comment is missing; want why")
+	}
+	return nil
+}
+
+func (d *desk) wantFor(most string) error {
+	if d.lasts == 0 {
+		return fmt.Errorf("--for is missing; want how long, such as 2h%s", most)
+	}
+	return nil
+}
+
+// wrongUseOf is the error of everything that is missing; nil when nothing is.
+func wrongUseOf(missing ...error) error {
+	if err := errors.Join(missing...); err != nil {
+		return exit{exitWrong, err}
+	}
+	return nil
+}
+
+// span is a duration as rules write it; zero when it was not given.
+type span time.Duration
+
+// Set reads the duration.
+func (s *span) Set(text string) error {
+	raw, err := strictjson.Value("duration", text)
+	if err != nil {
+		return err
+	}
+	d, err := duration.Decode(raw)
+	if e, ok := errors.AsType[*strictjson.Error](err); ok {
+		return e.Err // the place says nothing of a flag
+	}
+	*s = span(d)
+	return err
+}
+
+func (s *span) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return time.Duration(*s).String()
+}
+
+// Type is what the help calls it.
+func (s *span) Type() string { return "duration" }
 
 func wantSome(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -134,9 +195,17 @@ func (d *desk) list(ctx context.Context, filters []string, out io.Writer) error 
 
 // commandHint helps whoever has mistyped a command, which then looks like a filter.
 func commandHint(word string) string {
+	if strings.ContainsAny(word, "=!") {
+		return ""
+	}
 	known := []string{"show", "silence", "silences", "unsilence"}
 	for _, a := range alertActions {
 		known = append(known, a.do)
+	}
+	for _, command := range known {
+		if strings.HasPrefix(word, command) { // acknowledge, unshelved
+			return fmt.Sprintf("; did you mean %q?", command)
+		}
 	}
 	return strictjson.DidYouMean(word, known)
 }
@@ -236,9 +305,9 @@ func age(d time.Duration) string {
 
 // resolve gives the whole id of the alert that begins as is written.
 func (d *desk) resolve(ctx context.Context, written string) (string, error) {
-	prefix := "al_" + strings.TrimPrefix(written, "al_")
-	if strings.ContainsAny(prefix, `*"`) {
-		return "", wrongUse("%q is no id of an alert", written)
+	prefix, err := idPrefix("al_", written)
+	if err != nil {
+		return "", err
 	}
 	found, err := d.find(ctx, url.Values{"filter": {"id=" + prefix + "*"}, "limit": {"5"}})
 	if err != nil {
@@ -253,12 +322,38 @@ func (d *desk) resolve(ctx context.Context, written string) (string, error) {
 		ids = append(ids, a.ID)
 	}
 	switch {
+	case len(ids) > 0:
+		return only(prefix, ids)
+	case len(prefix) < wholeID:
+		return "", exit{exitNo, fmt.Errorf("no such alert: no open one begins with %s; want the whole id of a closed one", prefix)}
+	}
+	return prefix, nil // it may be a closed one
+}
+
+// wholeID is how long the id of an alert is.
+const wholeID = len("al_") + 26
+
+// idPrefix is what the id begins with when that is written, with or without the
+// kind of the id: "al_", "si_".
+func idPrefix(kind, written string) (string, error) {
+	const least = 4 // less is a slip
+	rest := strings.TrimPrefix(written, kind)
+	odd := strings.ContainsFunc(rest, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if odd || len(rest) < least {
+		return "", wrongUse("ID %q: want %s and at least the %d characters after it", written, kind, least)
+	}
+	return kind + rest, nil
+}
+
+// only is the one of ids, which all begin with prefix.
+func only(prefix string, ids []string) (string, error) {
+	switch {
+	case slices.Contains(ids, prefix):
+		return prefix, nil
 	case len(ids) == 1:
 		return ids[0], nil
-	case len(ids) == 0 || slices.Contains(ids, prefix):
-		return prefix, nil // the engine knows what to say
 	}
-	return "", exit{exitNo, fmt.Errorf("several alerts begin with %s: %s", prefix, strings.Join(ids, ", "))}
+	return "", exit{exitNo, fmt.Errorf("several begin with %s: %s", prefix, strings.Join(ids, ", "))}
 }
 
 func (d *desk) actionCommand(a alertAction) *cobra.Command {
@@ -267,18 +362,34 @@ func (d *desk) actionCommand(a alertAction) *cobra.Command {
 		Long: strings.TrimSpace(a.short + ". " + a.long),
 		RunE: func(cmd *cobra.Command, ids []string) error { return d.act(cmd, a, ids) },
 	}
-	d.addPerson(cmd)
+	d.addBy(cmd)
+	d.addComment(cmd)
 	if a.do == rules.Shelve {
-		cmd.Flags().DurationVar(&d.lasts, "for", 0, "how long, at most 24h")
+		cmd.Flags().Var(&d.lasts, "for", "how long, such as 2h, at most 24h")
 	}
 	return cmd
 }
 
-// act does the same to each alert; it goes on after one that is refused.
+// act does the same to each alert.
 func (d *desk) act(cmd *cobra.Command, a alertAction, ids []string) error {
+	missing := []error{d.wantBy()}
+	if a.do == rules.Shelve || a.do == rules.Comment {
+		missing = append(missing, d.wantComment())
+	}
+	if a.do == rules.Shelve {
+		missing = append(missing, d.wantFor(", at most 24h"))
+	}
+	if err := wrongUseOf(missing...); err != nil {
+		return err
+	}
+	return each(cmd, ids, func(cmd *cobra.Command, id string) error { return d.actOn(cmd, a, id) })
+}
+
+// each goes on after an id that is refused, and ends at wrong use.
+func each(cmd *cobra.Command, ids []string, do func(*cobra.Command, string) error) error {
 	var failed error
 	for _, id := range ids {
-		if err := d.actOn(cmd, a, id); err != nil {
+		if err := do(cmd, id); err != nil {
 			if e, ok := errors.AsType[exit](err); ok && e.code == exitWrong {
 				return err
 			}
@@ -294,9 +405,9 @@ func (d *desk) actOn(cmd *cobra.Command, a alertAction, written string) error {
 	if err != nil {
 		return err
 	}
-	body := map[string]string{"by": d.by, "comment": d.comment}
+	body := map[string]any{"by": d.by, "comment": d.comment}
 	if d.lasts != 0 {
-		body["for"] = d.lasts.String()
+		body["for"] = json.RawMessage(duration.Append(nil, time.Duration(d.lasts)))
 	}
 	var doc json.RawMessage
 	if err := d.ask(cmd.Context(), http.MethodPost, "/api/v1/alerts/"+url.PathEscape(id)+"/"+a.do, body, &doc); err != nil {
@@ -407,103 +518,4 @@ func clock(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-func (d *desk) silenceCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "silence MATCHER…", Short: "Keep notifications of alerts quiet for a while",
-		Long: `Keep quiet whatever fits every matcher, from now on, for alerts that are open
-and for those to come. They are recorded, and listed, all the same. A matcher is
-written as a filter of "engine alerts".`,
-		Example: `  engine alerts silence 'twin=machine_*' --for 2h --comment "line 2 stands still"
-  engine alerts silence rule=too-hot label.site=brno --for 30m --comment "known"`,
-		Args: wantSome("MATCHER"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return d.silence(cmd.Context(), args, cmd.OutOrStdout())
-		},
-	}
-	d.addPerson(cmd)
-	cmd.Flags().DurationVar(&d.lasts, "for", 0, "how long")
-	return cmd
-}
-
-// silence is what the commands read of a silence.
-type silence struct {
-	ID, CreatedBy, Comment, Status string
-	Matchers                       []string
-	EndsAt                         time.Time
-}
-
-func (d *desk) silence(ctx context.Context, matchers []string, out io.Writer) error {
-	if d.lasts <= 0 {
-		return wrongUse("engine alerts silence: want --for, how long, such as 2h")
-	}
-	body := map[string]any{"matchers": matchers, "endsAt": time.Now().Add(d.lasts).UTC(), "createdBy": d.by, "comment": d.comment}
-	var doc json.RawMessage
-	if err := d.ask(ctx, http.MethodPost, "/api/v1/silences", body, &doc); err != nil {
-		return err
-	}
-	return d.printSilence(out, doc, "until")
-}
-
-func (d *desk) printSilence(out io.Writer, doc json.RawMessage, what string) error {
-	if d.json {
-		return printLines(out, []json.RawMessage{doc})
-	}
-	var s silence
-	if err := json.Unmarshal(doc, &s); err != nil {
-		return exit{exitNo, err}
-	}
-	_, err := fmt.Fprintf(out, "%s %s %s\n", s.ID, what, clock(s.EndsAt))
-	return err
-}
-
-func (d *desk) silencesCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "silences", Short: "List the silences, those of the last week too",
-		Example: "  engine alerts silences", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return d.silences(cmd.Context(), cmd.OutOrStdout()) },
-	}
-}
-
-func (d *desk) silences(ctx context.Context, out io.Writer) error {
-	var answer struct{ Silences []json.RawMessage }
-	if err := d.ask(ctx, http.MethodGet, "/api/v1/silences", nil, &answer); err != nil {
-		return err
-	}
-	if d.json {
-		return printLines(out, answer.Silences)
-	}
-	if len(answer.Silences) == 0 {
-		_, err := fmt.Fprintln(out, "no silences")
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSTATUS\tENDS\tMATCHERS\tBY\tCOMMENT")
-	for _, doc := range answer.Silences {
-		var s silence
-		if err := json.Unmarshal(doc, &s); err != nil {
-			return exit{exitNo, err}
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Status, clock(s.EndsAt), printable(strings.Join(s.Matchers, " ")), printable(s.CreatedBy), printable(s.Comment))
-	}
-	return w.Flush()
-}
-
-func (d *desk) unsilenceCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "unsilence ID…", Short: "End silences now", Example: "  engine alerts unsilence si_3v9qZk", Args: wantSome("ID"),
-		RunE: func(cmd *cobra.Command, ids []string) error {
-			for _, id := range ids {
-				var doc json.RawMessage
-				if err := d.ask(cmd.Context(), http.MethodDelete, "/api/v1/silences/"+url.PathEscape(id), nil, &doc); err != nil {
-					return err
-				}
-				if err := d.printSilence(cmd.OutOrStdout(), doc, "ended"); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
 }

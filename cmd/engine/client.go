@@ -44,6 +44,9 @@ func (r refusal) Error() string { return r.text }
 // The error has its exit code.
 func (c *client) ask(ctx context.Context, method, path string, body, into any) error {
 	err := c.request(ctx, method, path, body, into)
+	if _, ok := errors.AsType[exit](err); ok {
+		return err
+	}
 	if r, ok := errors.AsType[refusal](err); ok && r.status == http.StatusBadRequest {
 		return exit{exitWrong, err}
 	}
@@ -65,7 +68,7 @@ func (c *client) request(ctx context.Context, method, path string, body, into an
 		text = string(b)
 	}
 	base, err := url.Parse(c.url)
-	if err != nil || base.Host == "" {
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return wrongUse("--url: got %q; want a URL such as %s", c.url, defaultURL)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.url, "/")+path, strings.NewReader(text))

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"http": httpCmd, "await": awaitCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"http": httpCmd, "await": awaitCmd, "capture": captureCmd},
 	})
 }
 
@@ -89,6 +90,16 @@ func awaitCmd(ts *testscript.TestScript, _ bool, args []string) {
 		<-time.After(25 * time.Millisecond)
 	}
 	ts.Fatalf("%s never said %q; last: %s", args[0], args[1], last)
+}
+
+// captureCmd is: capture NAME REGEXP: sets the variable to what the group of the
+// regexp has found in the last command's output.
+func captureCmd(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("stdout has no %s", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 func TestEnvironmentOverlay(t *testing.T) {

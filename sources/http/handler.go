@@ -32,10 +32,10 @@ type Options struct {
 	MaxInFlight    int              // requests that wait to be stored; 64. Each may hold a body
 	Now            func() time.Time // time.Now; the time of a sample that has none
 
-	// Known says whether a twin with this feed exists; reason says why not, in
-	// full, such as `unknown twin "machne_1"; did you mean "machine_1"?`. nil
-	// knows all.
-	Known func(twin, feed string) (ok bool, reason string)
+	// Known says whether a sample of the feed at that time would be judged;
+	// reason says why not, in full, such as `unknown twin "machne_1"; did you mean
+	// "machine_1"?`. nil knows all.
+	Known func(twin, feed string, at time.Time) (ok bool, reason string)
 }
 
 const (
@@ -62,7 +62,7 @@ const (
 //	408 the body took longer than a minute
 //	413 the body is too large and nothing of it is stored, or the only sample is, and it is a dead letter
 //	415 a Content-Encoding other than gzip
-//	422 the only sample is of an unknown twin or feed, and is a dead letter
+//	422 the only sample is one that Known refuses, and is a dead letter
 //	429 too many requests wait; with Retry-After
 //	503 not stored, or only the first "stored" samples are; with Retry-After
 //
@@ -273,7 +273,7 @@ func (h *Handler) judge(s *rules.Sample, line []byte, n int) (int, error) {
 	if h.Known == nil {
 		return http.StatusOK, nil
 	}
-	if ok, reason := h.Known(s.Twin, s.Feed); !ok {
+	if ok, reason := h.Known(s.Twin, s.Feed, s.At); !ok {
 		if reason == "" {
 			reason = fmt.Sprintf("unknown twin %q or feed %q", s.Twin, s.Feed)
 		}

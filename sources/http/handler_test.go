@@ -44,12 +44,14 @@ func (r *recorder) emit(_ context.Context, batch ...rules.Sample) error {
 func newHandler(r *recorder) *Handler {
 	return NewHandler(Options{
 		Emit: r.emit, MaxSampleBytes: 100, MaxBodyBytes: 2000, Now: func() time.Time { return now },
-		Known: func(twin, feed string) (bool, string) {
+		Known: func(twin, feed string, at time.Time) (bool, string) {
 			switch {
 			case twin == "machne_1":
 				return false, `unknown twin "machne_1"; did you mean "machine_1"?`
 			case feed == "nope":
 				return false, ""
+			case at.After(now):
+				return false, "in the future"
 			}
 			return true, ""
 		},

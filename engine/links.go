@@ -175,7 +175,8 @@ func (p *partition) connect(m *member, e event, out *[]rules.Outcome) {
 		}
 	}
 	for _, was := range m.groups {
-		if !slices.Contains(groups, was) {
+		// Where the rule is gone the group's own partition closes it.
+		if _, l := p.linkOf(was.program, was.link); l != nil && !slices.Contains(groups, was) {
 			p.peers.all[p.peers.home(was.twin)].leave(was, m.twin.ID, e, out)
 		}
 	}

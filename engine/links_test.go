@@ -140,6 +140,64 @@ func (p *pool) restart(t *testing.T) {
 	p.meet()
 }
 
+func TestADeletedRuleEndsTheAlertOfItsGroup(t *testing.T) {
+	p := newPool(16)
+	p.rules(t, roomRules)
+	for _, id := range []string{"a", "b", "c"} {
+		p.put(t, twinOf(t, id, "did:machine", room("r1")))
+		p.sample(t, 1, id, "temp", `{"t":60}`)
+	}
+	p.sample(t, 5, "a", "temp", `{"t":60}`)
+	var reasons []string
+	for i := range p.parts {
+		p.seq++
+		out, err := p.parts[i].apply(control{Op: opInteractionDelete, ID: "room"}.encode(), event{p.seq, midday}, nil)
+		require.NoError(t, err)
+		for _, o := range out {
+			if o.Rule == "many" {
+				reasons = append(reasons, o.Reason)
+			}
+		}
+		assert.Empty(t, p.parts[i].groups)
+	}
+	assert.Equal(t, []string{rules.ReasonRuleDeleted}, reasons)
+}
+
+func TestEmptyGroupsAreForgotten(t *testing.T) {
+	p := newPool(4)
+	p.rules(t, roomRules)
+	for i := range 20 {
+		p.put(t, twinOf(t, "a", "did:machine", room(fmt.Sprint("r", i))))
+		p.sample(t, i, "a", "temp", `{"t":60}`)
+	}
+	groups := 0
+	for _, part := range p.parts {
+		groups += len(part.groups)
+	}
+	assert.Equal(t, 2, groups, "the last room, and all machines")
+}
+
+func TestAWaitingAbsenceDoesNotKeepOthersFromWaking(t *testing.T) {
+	p := newPool(1)
+	p.rules(t, `{"id":"i","sources":[{"id":"1","modelDid":"did:machine","feeds":[{"id":"temp"}]}],"rules":[
+{"alert":{"id":"silent","severity":"major","sourceId":"1","sourceFeedId":"temp","absent":{"for":"1h"}}},
+{"alert":{"id":"hot","severity":"major","sourceId":"1","sourceFeedId":"temp","for":"10s","conditions":[{"jsonLogic":{">":[{"var":"t"},30]}}]}}]}`)
+	p.put(t, twinOf(t, "a", "did:machine", ""))
+	p.put(t, twinOf(t, "b", "did:machine", ""))
+	tick := func(from, to int) {
+		for ; from <= to; from++ {
+			p.seq++
+			p.note(p.parts[0].tick(midday.Add(time.Duration(from)*time.Second), true, p.seq, nil))
+		}
+	}
+	tick(0, 1)
+	p.sample(t, 0, "a", "temp", `{"t":1}`)
+	tick(7200, 7300) // the engine was away for two hours
+	p.sample(t, 7300, "b", "temp", `{"t":31}`)
+	tick(7301, 10801)
+	assert.Equal(t, []string{"7310 hot raised of b: hot on b", "10800 silent raised of a: silent: no data from a"}, p.told)
+}
+
 func TestTwinsAreJudgedTogether(t *testing.T) {
 	var all [][]string
 	for _, n := range []int{1, 3, 16} {

@@ -17,7 +17,6 @@ import (
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
-	"tocsin.internal/rules/duration"
 )
 
 // What a client may ask for and send.
@@ -235,14 +234,14 @@ func readAction(raw strictjson.Raw, now time.Time) (rules.Action, error) {
 		By      string         `json:"by"`
 		Comment string         `json:"comment"`
 		Until   strictjson.Raw `json:"until"`
-		For     strictjson.Raw `json:"for"`
+		For     time.Duration  `json:"for"`
 	}
 	if err := raw.Decode(&doc); err != nil {
 		return rules.Action{}, err
 	}
 	a := rules.Action{By: doc.By, Comment: doc.Comment}
 	switch {
-	case !doc.Until.IsZero() && !doc.For.IsZero():
+	case !doc.Until.IsZero() && doc.For != 0:
 		return a, doc.Until.At.Errorf("both until and for; want one of them")
 	case !doc.Until.IsZero():
 		t, err := time.Parse(time.RFC3339, doc.Until.Str())
@@ -250,12 +249,8 @@ func readAction(raw strictjson.Raw, now time.Time) (rules.Action, error) {
 			return a, doc.Until.At.Errorf(`got %s; want a time such as "2026-11-22T10:00:00Z"`, doc.Until.Shown())
 		}
 		a.Until = t
-	case !doc.For.IsZero():
-		d, err := duration.Decode(doc.For)
-		if err != nil {
-			return a, err
-		}
-		a.Until = now.Add(d).UTC()
+	case doc.For != 0:
+		a.Until = now.Add(doc.For).UTC()
 	}
 	return a, nil
 }

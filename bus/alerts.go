@@ -306,6 +306,29 @@ func (b *Bus) LoadRouter(ctx context.Context) ([]byte, error) {
 	return state, nil
 }
 
+func heldKey(sink, id string) string { return key(sink) + "." + key(id) }
+
+// Hold keeps what was kept from a sink of the episode with the id.
+func (b *Bus) Hold(ctx context.Context, sink, id string, doc []byte) error {
+	if _, err := b.held.Put(ctx, heldKey(sink, id), doc); err != nil {
+		return fmt.Errorf("bucket %s: %w", b.held.Bucket(), away(err))
+	}
+	return nil
+}
+
+// Release forgets it.
+func (b *Bus) Release(ctx context.Context, sink, id string) error {
+	if err := b.held.Purge(ctx, heldKey(sink, id), jetstream.PurgeTTL(time.Minute)); err != nil {
+		return fmt.Errorf("bucket %s: %w", b.held.Bucket(), away(err))
+	}
+	return nil
+}
+
+// Held gives what was kept from a sink. The error, if there is one, comes last.
+func (b *Bus) Held(ctx context.Context, sink string) iter.Seq2[[]byte, error] {
+	return under(ctx, b.held, key(sink)+".*")
+}
+
 // PutSilence keeps a silence under its id, which is a token of letters, digits,
 // - and _, for as long as it is of use to somebody.
 func (b *Bus) PutSilence(ctx context.Context, id string, doc []byte, keep time.Duration) error {

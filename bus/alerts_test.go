@@ -215,6 +215,25 @@ func TestRouterState(t *testing.T) {
 	}
 }
 
+func TestWhatIsHeldIsOfOneSink(t *testing.T) {
+	b := open(t, Config{})
+	held := func(sink string) (docs []string) {
+		for doc, err := range b.Held(t.Context(), sink) {
+			require.NoError(t, err)
+			docs = append(docs, string(doc))
+		}
+		return docs
+	}
+	assert.Empty(t, held("mail"))
+	require.NoError(t, b.Hold(t.Context(), "mail", "al_1", []byte(`1`)))
+	require.NoError(t, b.Hold(t.Context(), "mail", "al_2", []byte(`2`)))
+	require.NoError(t, b.Hold(t.Context(), "mail.too", "al_1", []byte(`3`)))
+	require.NoError(t, b.Release(t.Context(), "mail", "al_1"))
+	require.NoError(t, b.Release(t.Context(), "mail", "al_1"))
+	assert.Equal(t, []string{"2"}, held("mail"))
+	assert.Equal(t, []string{"3"}, held("mail.too"))
+}
+
 func TestSilencesAreWatched(t *testing.T) {
 	b := open(t, Config{})
 	require.NoError(t, b.PutSilence(t.Context(), "si_1", []byte(`1`), time.Hour))

@@ -35,6 +35,7 @@ type Bus struct {
 	alerts   jetstream.KeyValue
 	silences jetstream.KeyValue
 	router   jetstream.KeyValue
+	held     jetstream.KeyValue
 	sinks    sync.Map // durable names of the sinks that are subscribed
 
 	projecting atomic.Bool   // somebody keeps the open alerts

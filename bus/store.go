@@ -22,6 +22,7 @@ func (b *Bus) makeBuckets(ctx context.Context) error {
 		{&b.alerts, jetstream.KeyValueConfig{Bucket: "alerts", Description: "the alerts that are open, by fingerprint", History: 1, Compression: true, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
 		{&b.silences, jetstream.KeyValueConfig{Bucket: "silences", Description: "what is not told, and until when", History: 5, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
 		{&b.router, jetstream.KeyValueConfig{Bucket: "router", Description: "groups of alerts that are to be told", History: 1, Compression: true, Replicas: b.config.Replicas}},
+		{&b.held, jetstream.KeyValueConfig{Bucket: "held", Description: "alerts that were kept from a sink", History: 1, Compression: true, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
 		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions", History: 64, Compression: true, Replicas: b.config.Replicas}},
 	} {
 		kv, err := b.js.CreateOrUpdateKeyValue(ctx, bucket.config)
@@ -69,8 +70,13 @@ func remove(ctx context.Context, kv jetstream.KeyValue, id string) error {
 }
 
 func all(ctx context.Context, kv jetstream.KeyValue) iter.Seq2[[]byte, error] {
+	return under(ctx, kv, ">")
+}
+
+// under gives the values whose keys fit the pattern. The error, if there is one, comes last.
+func under(ctx context.Context, kv jetstream.KeyValue, pattern string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+		w, err := kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
 		if err != nil {
 			yield(nil, fmt.Errorf("bucket %s: %w", kv.Bucket(), err))
 			return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"tocsin.internal/alerts"
@@ -23,6 +24,7 @@ type delivery struct {
 	route   string // "" = outcomes
 	routed  bool   // some route names the sink
 	waiting *bus.Deliveries
+	untold  *untold
 }
 
 func (e *Engine) subscribe(ctx context.Context) ([]*delivery, error) {
@@ -42,7 +44,11 @@ func (e *Engine) subscribe(ctx context.Context) ([]*delivery, error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, &delivery{e, s, route, len(routes) > 1, waiting})
+			d := &delivery{engine: e, sink: s, route: route, routed: len(routes) > 1, waiting: waiting, untold: newUntold()}
+			if err := d.recall(ctx); err != nil {
+				return nil, err
+			}
+			all = append(all, d)
 		}
 	}
 	e.stats.deliveries.Store(&all)
@@ -61,10 +67,15 @@ func (d *delivery) name() string {
 func (d *delivery) run(ctx context.Context, silences <-chan struct{}) error {
 	select {
 	case <-silences:
-		return d.waiting.Run(ctx, d.engine.config.DrainTimeout, d.deliver)
 	case <-ctx.Done():
 		return nil
 	}
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	if d.single() {
+		telling.Go(func() { d.tellUntold(ctx) })
+	}
+	return d.waiting.Run(ctx, d.engine.config.DrainTimeout, d.deliver)
 }
 
 // close closes the sink, once, however much it waits for.
@@ -77,25 +88,6 @@ func (d *delivery) close() error {
 	return nil
 }
 
-// withheld counts an alert of which this sink is not told, and says so.
-func (d *delivery) withheld(o *rules.Outcome) bool {
-	if o.Kind != rules.Alert {
-		return false
-	}
-	stats := &d.engine.stats
-	switch {
-	case !d.sink.Quiet && o.Life != nil && o.Life.Silent:
-		stats.silent.Add(1)
-	case !d.sink.Quiet && d.engine.silenced(time.Now())(o):
-		stats.silenced.Add(1)
-	case d.takes(o):
-		stats.routed.Add(1)
-	default:
-		return false
-	}
-	return true
-}
-
 // takes says whether the sink gets the alert in the notifications of a route.
 func (d *delivery) takes(o *rules.Outcome) bool {
 	return d.routed && slices.ContainsFunc(alerts.Explain(d.engine.config.Routes, o), func(r *alerts.Route) bool {
@@ -103,13 +95,25 @@ func (d *delivery) takes(o *rules.Outcome) bool {
 	})
 }
 
-// deliver tries once. What the sink gives up becomes a dead letter, and only
-// then is it done with: nothing is dropped without a trace.
+// deliver tries once, unless the outcome is an alert that this sink does not get.
 func (d *delivery) deliver(ctx context.Context, x bus.Delivery) bus.Answer {
-	err := x.Err
-	if err == nil && d.withheld(&x.Outcome) {
-		return bus.Answer{Done: true}
+	o := &x.Outcome
+	switch {
+	case x.Err != nil || o.Kind != rules.Alert:
+		return d.attempt(ctx, x)
+	case d.takes(o):
+		d.engine.stats.routed.Add(1)
+		return d.skip(ctx, o.ID)
+	case d.sink.Quiet || o.Life == nil:
+		return d.attempt(ctx, x)
 	}
+	return d.alert(ctx, x)
+}
+
+// attempt tries once. What the sink gives up becomes a dead letter, and only
+// then is it done with: nothing is dropped without a trace.
+func (d *delivery) attempt(ctx context.Context, x bus.Delivery) bus.Answer {
+	err := x.Err
 	if err == nil {
 		err = d.sink.Sink.Deliver(ctx, x.Outcome)
 	} else {

@@ -393,15 +393,17 @@ func (p *Program) inhibit(mo *moment, before int, out []Outcome) []Outcome {
 		is := e.suppression() != nil
 		switch {
 		case raised >= 0 && is:
-			if !out[before+raised].Life.Silent {
-				e.told, e.toldAt = false, noTime
-				e.unheard++
-				mo.st.counters.rules[a.index].Quiet++
-			}
+			e.told, e.toldAt = false, noTime
 			for i := range out[before+raised:] {
-				if o := &out[before+raised+i]; o.ID == e.id { // and what was told beside it
-					o.Life.Silent, o.Life.Status, o.Life.Suppression = true, e.status(a, false), e.suppression()
+				o := &out[before+raised+i]
+				if o.ID != e.id { // else it was told beside it
+					continue
 				}
+				if !o.Life.Silent {
+					e.unheard++
+					mo.st.counters.rules[a.index].Quiet++
+				}
+				o.Life.Silent, o.Life.Status, o.Life.Suppression = true, e.status(a, false), e.suppression()
 			}
 		case is && !was:
 			out = a.tell(mo, e, EventSuppressed, out)

@@ -256,6 +256,13 @@ var pieces = []string{
 	`"window":{"type":"tumbling","size":"5s"},"aggregate":{"max":{"op":"max","field":"t"}}`,
 	`"window":{"type":"session","timeout":"4s"},"aggregate":{"max":{"op":"max","field":"t"}}`,
 	`"rate":{"field":"t","window":"9s"}`, `"enrich":{"from":"model","default":{"max":30}}`,
+	`"levels":[{"severity":"info"},{"severity":"critical","after":"8s"}]`,
+	`"levels":[{"severity":"warning","jsonLogic":{">":[{"var":"t"},32]}},{"severity":"critical","jsonLogic":{">":[{"var":"t"},40]},"after":"8s"}]`,
+	`"levels":[{"severity":"info"},{"severity":"critical","after":"8s"}],"lowering":false`,
+	`"geofence":{"circle":{"lat":33,"lon":0,"radiusKm":500},"lat":"t","lon":"u"}`,
+	`"geofence":{"circle":{"lat":33,"lon":0,"radiusKm":500},"lat":"t","lon":"u","dwell":"6s"}`,
+	`"geofence":{"circle":{"lat":33,"lon":0,"radiusKm":500},"lat":"t","lon":"u","on":"exit","dwell":"5s","exitBuffer":200}`,
+	`"geofence":{"circle":{"lat":33,"lon":0,"radiusKm":500},"lat":"t","lon":"u","on":"enter","emitInitial":true}`,
 }
 
 // someAlert is a valid alert of up to four pieces; "" where they contradict.
@@ -300,8 +307,9 @@ func someSamples(r *rand.Rand) (samples []rules.Sample) {
 }
 
 // toldWithTicks is what samples make with ticks so often, and as often a restart; 0:
-// no ticks before the last sample has come.
-func toldWithTicks(t *testing.T, p *rules.Program, samples []rules.Sample, every time.Duration) (told []string) {
+// no ticks before the last sample has come. Without a reader each sample is read
+// when it is judged.
+func toldWithTicks(t *testing.T, p *rules.Program, samples []rules.Sample, every time.Duration, reader *rules.Reader) (told []string) {
 	t.Helper()
 	st := p.NewState(1, nil)
 	note := func(out []rules.Outcome) {
@@ -310,7 +318,7 @@ func toldWithTicks(t *testing.T, p *rules.Program, samples []rules.Sample, every
 			told = append(told, fmt.Sprint(tell(o), " ", string(o.Data), " ", o.Summary, " ", o.Life.Status, " ", o.Life.Counts))
 		}
 	}
-	now, reader := samples[0].At, rules.NewReader("f", p)
+	now := samples[0].At
 	for i := range samples {
 		s := samples[i]
 		for at := now.Add(every); every > 0 && at.Before(s.At); at = at.Add(every) {
@@ -322,7 +330,9 @@ func toldWithTicks(t *testing.T, p *rules.Program, samples []rules.Sample, every
 		if s.At.After(now) {
 			now = s.At
 		}
-		require.NoError(t, reader.Read(&s))
+		if reader != nil {
+			require.NoError(t, reader.Read(&s))
+		}
 		note(p.Eval(&s, st, nil))
 	}
 	for range 90 {
@@ -342,11 +352,15 @@ func TestTicksAndRestartsChangeNothing(t *testing.T) {
 		}
 		samples := someSamples(r)
 		p := compiled(t, doc)
-		want := toldWithTicks(t, p, samples, 0)
+		reader := rules.NewReader("f", p)
+		want := toldWithTicks(t, p, samples, 0, reader)
 		judged += len(want)
-		for _, every := range []time.Duration{time.Second, 3700 * time.Millisecond} {
-			if got := toldWithTicks(t, p, samples, every); !slices.Equal(want, got) {
-				assert.Equal(t, want, got, "seed %d, ticks every %v\n%s", seed, every, doc)
+		for _, by := range []struct {
+			every  time.Duration
+			reader *rules.Reader
+		}{{time.Second, reader}, {3700 * time.Millisecond, reader}, {0, nil}, {time.Second, nil}} {
+			if got := toldWithTicks(t, p, samples, by.every, by.reader); !slices.Equal(want, got) {
+				assert.Equal(t, want, got, "seed %d, ticks every %v, with a reader: %t\n%s", seed, by.every, by.reader != nil, doc)
 				return
 			}
 		}

@@ -407,7 +407,7 @@ func (d *desk) actOn(cmd *cobra.Command, a alertAction, written string) error {
 	}
 	body := map[string]any{"by": d.by, "comment": d.comment}
 	if d.lasts != 0 {
-		body["for"] = json.RawMessage(duration.Append(nil, time.Duration(d.lasts)))
+		body["for"] = d.lasts.String()
 	}
 	var doc json.RawMessage
 	if err := d.ask(cmd.Context(), http.MethodPost, "/api/v1/alerts/"+url.PathEscape(id)+"/"+a.do, body, &doc); err != nil {

@@ -110,7 +110,7 @@ func (d *desk) unsilenceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "unsilence ID…", Short: "End silences now",
 		Long:    "End silences now. An ID may be shortened to its first characters, at least 4 after si_.",
-		Example: "  engine alerts unsilence si_3v9qzk", Args: wantSome("ID"),
+		Example: "  engine alerts unsilence si_h4kq7z", Args: wantSome("ID"),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			if err := wrongUseOf(d.wantBy()); err != nil {
 				return err

@@ -306,6 +306,24 @@ func (b *Bus) LoadRouter(ctx context.Context) ([]byte, error) {
 	return state, nil
 }
 
+// SaveJournal keeps what has happened to the routing since SaveRouter, in place
+// of the journal before.
+func (b *Bus) SaveJournal(ctx context.Context, journal []byte) error {
+	if err := savePieces(ctx, b.router, "journal", journal); err != nil {
+		return fmt.Errorf("bucket %s: %w", b.router.Bucket(), away(err))
+	}
+	return nil
+}
+
+// LoadJournal gives that journal, or nil when there is none.
+func (b *Bus) LoadJournal(ctx context.Context) ([]byte, error) {
+	journal, err := loadPieces(ctx, b.router, "journal")
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", b.router.Bucket(), err)
+	}
+	return journal, nil
+}
+
 func heldKey(sink, id string) string { return key(sink) + "." + key(id) }
 
 // Hold keeps what was kept from a sink of the episode with the id.

@@ -29,6 +29,7 @@ type projector struct {
 	dirty   bool // position or router are not those that were kept
 	savedAt time.Time
 	saving  time.Duration // how long it took to keep them
+	journal journal       // what the router was asked since then
 }
 
 // projection is the head of what is kept; the router's own state follows it.
@@ -62,6 +63,9 @@ func (e *Engine) recoverAlerts(ctx context.Context) error {
 	if err == nil {
 		err = p.load(state)
 	}
+	if err == nil {
+		err = p.loadJournal(ctx, state)
+	}
 	if err != nil {
 		return err
 	}
@@ -80,13 +84,9 @@ func (p *projector) load(state []byte) error {
 		return fmt.Errorf("bucket router: %w", err)
 	}
 	p.position = head.Position
-	for _, item := range head.Outbox {
-		o, err := rules.DecodeOutcome(item.Outcome)
-		if err != nil {
-			return fmt.Errorf("bucket router: %w", err)
-		}
-		o.ID = item.ID
-		p.outbox = append(p.outbox, o)
+	var err error
+	if p.outbox, err = readOutbox(head.Outbox); err != nil {
+		return err
 	}
 	if p.router == nil || len(rest) == 0 {
 		return nil
@@ -97,11 +97,27 @@ func (p *projector) load(state []byte) error {
 	return nil
 }
 
-func (p *projector) state() ([]byte, error) {
-	head := projection{Position: p.position}
-	for i := range p.outbox {
-		head.Outbox = append(head.Outbox, outboxItem{p.outbox[i].ID, p.outbox[i].AppendJSON(nil)})
+func readOutbox(items []outboxItem) (outbox []rules.Outcome, err error) {
+	for _, item := range items {
+		o, err := rules.DecodeOutcome(item.Outcome)
+		if err != nil {
+			return nil, fmt.Errorf("bucket router: %w", err)
+		}
+		o.ID = item.ID
+		outbox = append(outbox, o)
 	}
+	return outbox, nil
+}
+
+func (p *projector) outboxItems() (items []outboxItem) {
+	for i := range p.outbox {
+		items = append(items, outboxItem{p.outbox[i].ID, p.outbox[i].AppendJSON(nil)})
+	}
+	return items
+}
+
+func (p *projector) state() ([]byte, error) {
+	head := projection{Position: p.position, Outbox: p.outboxItems()}
 	b, err := json.Marshal(head)
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
@@ -136,7 +152,7 @@ func (p *projector) run(ctx context.Context, reader *bus.AlertReader, silences <
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
 	defer cancel()
-	if p.dirty {
+	if p.dirty && len(p.journal.replay) == 0 {
 		return p.save(ctx)
 	}
 	return nil
@@ -145,7 +161,7 @@ func (p *projector) run(ctx context.Context, reader *bus.AlertReader, silences <
 // patience is how long the projector waits for an alert before it looks what is
 // due.
 func (p *projector) patience(now time.Time) time.Duration {
-	if p.router != nil {
+	if p.router != nil && len(p.journal.replay) == 0 {
 		if due := p.router.Due(); !due.IsZero() {
 			return min(max(due.Sub(now), 0), idle)
 		}
@@ -174,7 +190,9 @@ func (p *projector) takeIn(ctx context.Context, batch []bus.AlertEvent) error {
 		return err
 	}
 	for i := range batch {
-		if event := &batch[i]; p.router != nil && event.Err == nil {
+		event := &batch[i]
+		p.replay(event.Seq - 1)
+		if p.router != nil && event.Err == nil {
 			p.router.Take(&event.Outcome, event.Stored)
 		}
 	}
@@ -200,16 +218,19 @@ func (p *projector) keep(ctx context.Context, changed map[string]*alerts.Record)
 // projector is. What it is about to tell is written down first: after a crash it
 // is told again under the same id, and nothing else is.
 func (p *projector) tell(ctx context.Context, idle bool) error {
+	if done, err := p.askedAgain(ctx, idle); !done || err != nil {
+		return err
+	}
 	now := time.Now()
 	if p.router != nil {
 		if idle && !p.caughtUp {
 			p.caughtUp = true
 			p.retake(now)
 		}
-		p.outbox = p.router.Flush(now, p.engine.silenced(now), p.outbox)
+		p.flush(now)
 	}
 	if len(p.outbox) > 0 {
-		if err := p.save(ctx); err != nil {
+		if err := p.note(ctx); err != nil {
 			return err
 		}
 		return p.publish(ctx)
@@ -235,7 +256,7 @@ func (p *projector) retake(now time.Time) {
 			p.router.Take(&r.Outcome, now)
 		}
 	}
-	p.dirty = true
+	p.dirty, p.journal.broken = true, true
 }
 
 func (p *projector) publish(ctx context.Context) error {
@@ -281,13 +302,17 @@ func (p *projector) save(ctx context.Context) error {
 		return err
 	}
 	p.dirty, p.savedAt, p.saving = false, time.Now(), time.Since(began)
+	p.journal = journal{base: sumOf(state), size: len(state)}
 	p.engine.bus.Projected(p.position)
 	return nil
 }
 
 // silenced says whether a silence quiets an alert now.
 func (e *Engine) silenced(now time.Time) func(*rules.Outcome) bool {
-	silences := e.Silences()
+	return silencedBy(e.Silences(), now)
+}
+
+func silencedBy(silences alerts.Silences, now time.Time) func(*rules.Outcome) bool {
 	return func(o *rules.Outcome) bool {
 		_, quiet := silences.Match(o, now)
 		return quiet

@@ -376,7 +376,7 @@ func (c *compiler) referred(spec *RuleSpec, expr *logic.Expr, step int, feed *So
 func (c *compiler) settled(spec *RuleSpec, s *stateful) {
 	a := s.alert
 	s.timed = s.hold+s.clear+s.keep > 0 || s.absent != nil || s.window != nil && s.window.waiting || s.fence != nil && s.fence.dwell > 0 ||
-		s.sequence != nil || s.gate != nil || s.group != nil && s.group.maxAge > 0 || a != nil && (a.every > 0 || a.schedule != nil ||
+		s.sequence != nil || s.gate != nil || s.group != nil && s.group.maxAge > 0 || a != nil && (a.every > 0 || a.schedule != nil || a.throttle != nil ||
 		slices.ContainsFunc(a.levels, func(l level) bool { return l.after > 0 }))
 	s.memory = s.onChange != nil || s.window != nil || len(s.rates) > 0 || s.missing.Mode == MissingLastKnown || s.repeat != nil || s.unchanged != nil ||
 		s.fence != nil || s.sequence != nil || len(s.joins) > 0 || spec.Throttle != nil || spec.Flapping != nil || spec.Emit == EmitOnChange

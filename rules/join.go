@@ -74,8 +74,8 @@ func (s joinStep) meet(mo *moment, v *view, at int64, out []Outcome) []Outcome {
 	}
 	latest.At, latest.Data = at, v.appendFields(latest.Data[:0], s.joins[s.index].fields)
 	newest := st.feeds[s.feedSlot].newest
-	if p.base == nil || newest == noTime {
-		return out // there is nothing yet to judge with it
+	if p.base == nil || newest == noTime || s.sequence != nil {
+		return out // there is nothing yet to judge with it; a sequence goes by its own feed
 	}
 	st.counters.rules[s.rule.index].Received++
 	m.parked = false
@@ -164,14 +164,12 @@ func (p *Program) Leave(id int, member string, now time.Time, twin string, seq u
 	}
 	if i := slices.IndexFunc(m.parts.members, func(s *memberState) bool { return s.Twin == member }); i >= 0 {
 		m.parts.members = slices.Delete(m.parts.members, i, i+1)
-		defer func() {
-			if len(m.parts.members) == 0 && m.phase == idle && m.parts.told.times == nil { // the group is no more
-				st.drop(l.stateful)
-			}
-		}()
 		mo := moment{p: p, st: st, twin: twin, at: now, seq: seq, hops: 1, reason: ReasonTwinRemoved}
 		out = l.judgeGroup(&mo, m, max(nanos(now), m.parts.newest), out)
 		st.keep(l.stateful, m)
+		if len(m.parts.members) == 0 && m.phase == idle && m.parts.told.times == nil { // the group is no more
+			st.drop(l.stateful)
+		}
 		st.rest()
 	}
 	return out

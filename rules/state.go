@@ -194,6 +194,10 @@ func (p *Program) Adopt(old *Program, st *State, bound SourceSet, c *Counters, n
 		}
 		e.level = min(e.level, uint8(len(b.levels)))
 		e.flapping = e.flapping && b.flapping != nil
+		if e.active {
+			mo := moment{p: p, st: next, twin: twin, at: now, reason: ReasonRuleChanged}
+			out = b.atHour(&mo, e, out)
+		}
 		if !e.active && e.status(b, false) == StatusClosed { // it waited for what the rule does not ask any more
 			mo := moment{p: p, st: next, twin: twin, at: now, reason: ReasonRuleChanged}
 			out = b.close(&mo, e, EventClosed, out)

@@ -42,6 +42,9 @@ func (f *fence) judge(j *judgement) logic.Verdict {
 		if st.Leaving && j.at-st.Since >= f.dwell {
 			f.cross(st)
 		}
+		if !st.Known {
+			return logic.Unknown
+		}
 		return f.holds(st)
 	}
 	at := geo.Point{Lat: j.feed.number(f.lat), Lon: j.feed.number(f.lon)}

@@ -354,18 +354,21 @@ func (r *stateful) gated(j *judgement, out []Outcome) []Outcome {
 // hours tells, at an edge of the schedule, that the alert is quiet from now on,
 // or that it fires while nobody was told.
 func (a *alertRule) hours(j *judgement, out []Outcome) []Outcome {
-	e := j.st.episodes[a.slot]
-	if e == nil {
-		return out
+	if e := j.st.episodes[a.slot]; e != nil {
+		return a.atHour(j.moment, e, out)
 	}
-	e.hoursAt = j.at
+	return out
+}
+
+func (a *alertRule) atHour(mo *moment, e *episode, out []Outcome) []Outcome {
+	e.hoursAt = nanos(mo.at)
 	was := e.suppression() != nil
-	e.closedHours = !a.schedule.Open(timeOf(j.at))
+	e.closedHours = a.schedule != nil && !a.schedule.Open(mo.at)
 	switch is := e.suppression() != nil; {
 	case is && !was:
-		return a.tell(j.moment, e, EventSuppressed, out)
+		return a.tell(mo, e, EventSuppressed, out)
 	case was && !is:
-		return a.tell(j.moment, e, EventUnsuppressed, out)
+		return a.tell(mo, e, EventUnsuppressed, out)
 	}
 	return out
 }

@@ -56,7 +56,7 @@ func TestEveryNotificationWroteTheWholeRouter(t *testing.T) {
 			state = s
 		}
 	}
-	assert.Less(t, 10*len(journal), len(state))
+	assert.Less(t, 4*len(journal), len(state), "most of it is the notification itself")
 	w.drain()
 	last := mail.all()[len(mail.all())-1]
 	w.stop()

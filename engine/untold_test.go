@@ -84,7 +84,8 @@ func TestAHeldAlertWasOverAlready(t *testing.T) {
 	w := start(t, dir, func(c *engine.Config) { c.Sinks = []engine.NamedSink{{Name: "pager", Sink: pager}} })
 	w.until("it is forgotten", func() bool {
 		n := 0
-		for range w.bus.Held(t.Context(), "pager") {
+		for _, err := range w.bus.Held(t.Context(), "pager") {
+			require.NoError(t, err)
 			n++
 		}
 		return n == 0

@@ -337,7 +337,9 @@ func (a *alertRule) act(do Action, mo *moment, e *episode, out []Outcome) []Outc
 		if r := a.stateful; r != nil {
 			m := mo.st.remembered(r)
 			m.phase, m.level = idle, 0
-			m.parked = r.absent != nil // it begins again with the next sample
+			if m.parked = r.absent != nil; m.parked && r.absent.ExpectFirst { // it begins again with the next sample
+				mo.st.found = max(mo.st.found, nanos(mo.at))
+			}
 			mo.st.keep(r, m)
 		}
 		mo.st.counters.rules[a.index].Resolved++

@@ -226,7 +226,10 @@ func BenchmarkStatefulMemory(b *testing.B) {
 
 // bytes is what a state weighs after a cool sample and so many hot ones.
 func (f *statefulField) bytes(b *testing.B, hot int) float64 {
-	const twins = 100_000
+	twins := 100_000
+	if testing.Short() {
+		twins /= 100
+	}
 	j := newJudging(b, f)
 	shared, states := j.program.NewCounters(), make([]*rules.State, twins)
 	renew := func() {
@@ -256,7 +259,7 @@ func (f *statefulField) bytes(b *testing.B, hot int) float64 {
 	}
 	grown := heap() - before
 	runtime.KeepAlive(states)
-	return float64(grown) / twins
+	return float64(grown) / float64(twins)
 }
 
 const million = 1_000_000

@@ -64,15 +64,26 @@ type member struct {
 	twin     *twins.Twin
 	maker    string // the interaction whose output twin it is, or ""
 	bindings []*binding
-	feeds    map[string]*memberFeed
-	links    []linkKey    // its places in partition.linked
-	groups   []membership // that it is of
+	feeds    []*memberFeed // few, and twins are many: a map of its own would be a third of what a twin takes
+	links    []linkKey     // its places in partition.linked
+	groups   []membership  // that it is of
 }
 
 // memberFeed is a feed of a member: its last sample, and who reads it.
 type memberFeed struct {
+	id       string
 	last     lastSample
 	bindings []*binding
+}
+
+// feed is the feed of that id, nil when the twin has none.
+func (m *member) feed(id string) *memberFeed {
+	for _, f := range m.feeds {
+		if f.id == id {
+			return f
+		}
+	}
+	return nil
 }
 
 // lastSample is kept for the programs that a twin comes to match later.
@@ -111,7 +122,7 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 			return out, &rules.DataError{Reason: reasonUnknownTwin, Err: fmt.Errorf("%q", s.Twin)}
 		}
 	}
-	f := m.feeds[s.Feed]
+	f := m.feed(s.Feed)
 	if f == nil {
 		if !p.everyone {
 			return out, &rules.DataError{Reason: reasonUnknownFeed, Err: fmt.Errorf("%q of twin %q", s.Feed, s.Twin)}
@@ -197,8 +208,8 @@ func (p *partition) stranger(s *rules.Sample) *member {
 
 // newFeed adds a feed that nobody has described.
 func (p *partition) newFeed(m *member, id string) *memberFeed {
-	f := &memberFeed{}
-	m.feeds[id] = f
+	f := &memberFeed{id: id}
+	m.feeds = append(m.feeds, f)
 	m.twin.Feeds = append(m.twin.Feeds, rules.Feed{ID: id})
 	p.rebind(m, event{}, nil)
 	return f
@@ -381,16 +392,21 @@ func (p *partition) deleteProgram(id string, e event, out *[]rules.Outcome) {
 func (p *partition) put(t *twins.Twin, e event, out *[]rules.Outcome) *member {
 	m := p.twins[t.ID]
 	if m == nil {
-		m = &member{feeds: map[string]*memberFeed{}}
+		m = &member{}
 		p.twins[t.ID] = m
 	}
 	m.twin, m.maker = t, twins.Maker(t)
-	was := m.feeds
-	m.feeds = make(map[string]*memberFeed, len(t.Feeds))
+	was := member{feeds: m.feeds}
+	m.feeds = make([]*memberFeed, 0, len(t.Feeds))
 	for _, f := range t.Feeds {
-		if m.feeds[f.ID] = was[f.ID]; was[f.ID] == nil {
-			m.feeds[f.ID] = &memberFeed{}
+		if m.feed(f.ID) != nil {
+			continue
 		}
+		feed := was.feed(f.ID)
+		if feed == nil {
+			feed = &memberFeed{id: f.ID}
+		}
+		m.feeds = append(m.feeds, feed)
 	}
 	p.rebind(m, e, out)
 	return m
@@ -479,10 +495,10 @@ func (p *partition) match(program *rules.Program, m *member) (set rules.SourceSe
 
 // index notes for each feed which bindings read it.
 func (m *member) index() {
-	for id, f := range m.feeds {
+	for _, f := range m.feeds {
 		f.bindings = f.bindings[:0]
 		for _, b := range m.bindings {
-			if b.program.Takes(id) {
+			if b.program.Takes(f.id) {
 				f.bindings = append(f.bindings, b)
 			}
 		}
@@ -495,8 +511,9 @@ func (p *partition) showLast(m *member, fresh []*binding, e event, out *[]rules.
 	if len(fresh) == 0 {
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(m.feeds)) {
-		l := &m.feeds[id].last
+	feeds := slices.SortedFunc(slices.Values(m.feeds), func(a, b *memberFeed) int { return strings.Compare(a.id, b.id) })
+	for _, f := range feeds {
+		id, l := f.id, &f.last
 		if l.seq == 0 {
 			continue
 		}

@@ -79,14 +79,14 @@ func (m *member) save() snapshotTwin {
 		}
 		t.States[b.program.ID()] = b.state.Append(nil)
 	}
-	for id, f := range m.feeds {
+	for _, f := range m.feeds {
 		if f.last.seq == 0 {
 			continue
 		}
 		if t.Last == nil {
 			t.Last = map[string]snapshotSample{}
 		}
-		t.Last[id] = snapshotSample{f.last.at, f.last.seq, f.last.hops, f.last.data}
+		t.Last[f.id] = snapshotSample{f.last.at, f.last.seq, f.last.hops, f.last.data}
 	}
 	return t
 }
@@ -170,7 +170,7 @@ func (p *partition) loadTwin(s snapshotTwin) error {
 	}
 	p.inform(m)
 	for id, l := range s.Last {
-		if f := m.feeds[id]; f != nil {
+		if f := m.feed(id); f != nil {
 			f.last = lastSample{l.At, l.Seq, l.Hops, l.Data}
 		}
 	}

@@ -379,7 +379,8 @@ func (c *compiler) settled(spec *RuleSpec, s *stateful) {
 		s.sequence != nil || s.gate != nil || s.group != nil && s.group.maxAge > 0 || a != nil && (a.every > 0 || a.schedule != nil || a.throttle != nil ||
 		slices.ContainsFunc(a.levels, func(l level) bool { return l.after > 0 }))
 	s.memory = s.onChange != nil || s.window != nil || len(s.rates) > 0 || s.missing.Mode == MissingLastKnown || s.repeat != nil || s.unchanged != nil ||
-		s.fence != nil || s.sequence != nil || len(s.joins) > 0 || spec.Throttle != nil || spec.Flapping != nil || spec.Emit == EmitOnChange
+		s.fence != nil || s.sequence != nil || len(s.joins) > 0 || spec.Throttle != nil || spec.Flapping != nil || spec.Emit == EmitOnChange ||
+		s.absent != nil && s.asks
 	c.p.timed = c.p.timed || s.timed
 	for _, expr := range s.conditions {
 		for _, v := range expr.Vars() {
@@ -543,7 +544,6 @@ func oneOfThem(names []string) string {
 // contradicting are pairs of fields that exclude each other.
 var contradicting = []struct{ a, b, why string }{
 	{"absent", "for", "the time of an absence is in absent.for"},
-	{"absent", "conditions", "an absence asks whether samples come, not what they say"},
 	{"absent", "clearCondition", "an absence ends with the first sample"},
 	{"absent", "clearFor", "an absence ends with the first sample"},
 	{"absent", "keepFiringFor", "an absence ends with the first sample"},

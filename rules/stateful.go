@@ -90,7 +90,7 @@ func (r *stateful) judge(v *view, s *Sample, st *State, t turn, out []Outcome) [
 		return out
 	}
 	m := st.remembered(r)
-	m.parked = false
+	m.parked = m.parked && r.absent != nil // an absence waits for a sign of life
 	mo := momentOf(v, s, st)
 	j := judgement{moment: &mo, m: m, feed: v, at: t.at, last: t.newest, old: t.late}
 	out = r.take(&j, out)
@@ -136,13 +136,16 @@ type judgement struct {
 func (r *stateful) take(j *judgement, out []Outcome) []Outcome {
 	f := &j.st.counters.rules[r.index]
 	if r.absent != nil {
-		f.False++
+		if !r.countsAsLife(j) {
+			return out
+		}
 		if now := j.st.counters.now; now != noTime && j.at+int64(r.absent.For) <= now {
 			return out // it is of a backlog
 		}
 		if e := j.st.episodes[r.alert.slot]; j.old || e != nil && j.at+int64(r.absent.For) <= e.since {
 			return out // the twin was silent all the same
 		}
+		j.m.parked, j.m.trueAt = false, j.at
 		return r.alert.clear(j.moment, out)
 	}
 	if r.onChange != nil && !j.old && !r.onChange.pass(j) {
@@ -161,6 +164,22 @@ func (r *stateful) take(j *judgement, out []Outcome) []Outcome {
 		r.compose(j, base, nil)
 	}
 	return r.decide(j, out)
+}
+
+// countsAsLife says whether a sample is one that an absence waits for: any, or
+// those for which the rule's conditions are true.
+func (r *stateful) countsAsLife(j *judgement) bool {
+	f := &j.st.counters.rules[r.index]
+	if !r.asks {
+		f.False++
+		return true
+	}
+	if r.private != nil {
+		r.compose(j, r.base(j), nil)
+	}
+	verdict := r.judgeConditions(j)
+	f.count(verdict)
+	return verdict == logic.True
 }
 
 // base is an object of the fields that the rule needs, in the counters' scratch.

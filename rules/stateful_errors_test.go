@@ -369,7 +369,6 @@ func TestFieldsThatContradict(t *testing.T) {
 	}
 	for _, tt := range []struct{ a, b, why string }{
 		{"absent", "for", `the time of an absence is in absent.for`},
-		{"absent", "conditions", `an absence asks whether samples come, not what they say`},
 		{"absent", "clearCondition", `an absence ends with the first sample`},
 		{"absent", "clearFor", `an absence ends with the first sample`},
 		{"absent", "keepFiringFor", `an absence ends with the first sample`},

@@ -262,6 +262,12 @@ func TestStories(t *testing.T) {
 			[]string{`15 raised absent`, `30 cleared`, `40 raised absent`, `50 cleared`},
 		},
 		{
+			"absent with conditions waits for a sample for which they are true",
+			alertOf(`"absent":{"for":"10s"},"conditions":[{"jsonLogic":{">":[{"var":"t"},5]}}]`),
+			[]string{`0 f {"t":1}`, `20 f {"t":6}`, `25 f {"t":1}`, `29 f {}`, `31 tick`, `32 f {"t":1}`, `33 f {"t":9}`, `44 f {"t":1}`, `45 act clear`, `46 f {"t":1}`, `60 tick`, `61 f {"t":7}`, `72 tick`},
+			[]string{`30 raised absent`, `33 cleared`, `43 raised absent`, `45 cleared manual`, `71 raised absent`},
+		},
+		{
 			"unchanged asks for samples that say the same",
 			alertOf(`"unchanged":{"field":"t","for":"10s","tolerance":0.5}`),
 			[]string{`0 f {"t":1}`, `5 f {"t":1.5}`, `10 f {"t":0.6}`, `11 f {"t":2}`},

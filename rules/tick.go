@@ -198,7 +198,7 @@ func (r *stateful) next(st *State, m *memory) (int64, timer) {
 		e = st.episodes[r.alert.slot]
 	}
 	if r.absent != nil && (e == nil || !e.active) && (m == nil || !m.parked) {
-		sooner(r.absentDue(st, newest), absentTimer)
+		sooner(r.absentDue(st, m, newest), absentTimer)
 	}
 	if e != nil {
 		r.alert.next(e, m, sooner)
@@ -263,8 +263,13 @@ func (a *alertRule) next(e *episode, m *memory, sooner func(int64, timer)) {
 }
 
 // absentDue is when a twin has been silent for too long.
-func (r *stateful) absentDue(st *State, newest int64) int64 {
+func (r *stateful) absentDue(st *State, m *memory, newest int64) int64 {
 	since := newest
+	if r.asks { // not every sample counts
+		if since = noTime; m != nil && m.trueAt != 0 {
+			since = m.trueAt
+		}
+	}
 	if since == noTime {
 		if !r.absent.ExpectFirst || st.found == noTime {
 			return noTime

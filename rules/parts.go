@@ -107,13 +107,13 @@ type onChange struct {
 // pass says whether a field has changed since the last sample that passed.
 func (c *onChange) pass(j *judgement) bool {
 	p := j.m.part()
-	c0 := j.st.counters
+	counters := j.st.counters
 	given := func(f field) []byte {
 		if raw := j.feed.raw(f.at); len(raw) == 0 || raw[0] == 'n' {
 			return nil
 		}
-		c0.raw = j.feed.machine.AppendRaw(c0.raw[:0], j.feed.fields+f.at) // as it is kept, and written down
-		return c0.raw
+		counters.raw = j.feed.machine.AppendRaw(counters.raw[:0], j.feed.fields+f.at) // as it is kept, and written down
+		return counters.raw
 	}
 	isFirst, differs := p.was == nil, false
 	for i, f := range c.fields {

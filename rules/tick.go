@@ -251,7 +251,7 @@ func (a *alertRule) next(e *episode, m *memory, sooner func(int64, timer)) {
 			sooner(due, levelTimer)
 		}
 	}
-	if m := m; a.throttle != nil && !e.told && e.suppression() == nil && !e.flapping && m != nil && m.parts != nil && len(m.parts.told.times) > 0 {
+	if a.throttle != nil && !e.told && e.suppression() == nil && !e.flapping && m != nil && m.parts != nil && len(m.parts.told.times) > 0 {
 		sooner(m.parts.told.times[0]+int64(a.throttle.Per), throttleTimer)
 	}
 	if a.every > 0 && e.told && e.toldAt != noTime && e.ack.At.IsZero() && e.suppression() == nil && !e.flapping {

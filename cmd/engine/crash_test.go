@@ -158,7 +158,7 @@ func outLines(t *testing.T, port, n int) map[string][]string {
 	defer nc.Close()
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	stream, err := js.Stream(ctx, "OUT")
 	require.NoError(t, err)
@@ -169,12 +169,20 @@ func outLines(t *testing.T, port, n int) map[string][]string {
 		done := info.State.LastSeq >= uint64(n) && info.State.LastSeq == last
 		last = info.State.LastSeq
 		return done
-	}, 30*time.Second, 300*time.Millisecond)
+	}, 90*time.Second, 300*time.Millisecond)
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	require.NoError(t, err)
 	var o outcomes
-	for seq := uint64(1); seq <= last; seq++ {
-		m, err := stream.GetMsg(ctx, seq)
+	for read := uint64(0); read < last; {
+		batch, err := consumer.FetchNoWait(1000)
 		require.NoError(t, err)
-		o.add(t, strings.Split(m.Subject, ".")[sourceToken(m.Subject)], m.Data)
+		for m := range batch.Messages() {
+			o.add(t, strings.Split(m.Subject(), ".")[sourceToken(m.Subject())], m.Data())
+			meta, err := m.Metadata()
+			require.NoError(t, err)
+			read = meta.Sequence.Stream
+		}
+		require.NoError(t, ctx.Err())
 	}
 	return o.byTwin
 }

@@ -65,6 +65,28 @@ func (p *process) post(key string, batch []string) bool {
 	return true
 }
 
+// feed posts lines in batches until each has been answered. Before those of which
+// due says so the engine is killed, after the time that it says, and started again.
+func (p *process) feed(lines []string, size int, due func(i int) (time.Duration, bool)) (kills int) {
+	p.t.Helper()
+	for i := 0; i < len(lines); i += size {
+		key, batch := fmt.Sprint("batch-", i), lines[i:min(i+size, len(lines))]
+		if wait, ok := due(i); ok {
+			kills++
+			timer := time.AfterFunc(wait, func() { p.cmd.Process.Kill() }) //nolint:errcheck // it may be dead already
+			p.post(key, batch)
+			timer.Stop()
+			p.kill()
+			p.start()
+		}
+		for !p.post(key, batch) {
+			p.kill()
+			p.start()
+		}
+	}
+	return kills
+}
+
 // Ten thousand samples through HTTP, the engine killed again and again in the
 // middle, and what was not answered sent again: the outcomes are those of a
 // replay, none missing, none twice, in order.
@@ -97,24 +119,9 @@ func TestKilledEngineLosesAndDoublesNothing(t *testing.T) {
 
 	p.start()
 	defer p.kill()
-	kills := 0
-	for i := 0; i < sampleCount; i += batchSize {
-		key := fmt.Sprintf("batch-%d", i)
-		batch := samples[i : i+batchSize]
-		if i == sampleCount/2 || random.IntN(25) == 0 {
-			kills++
-			wait := time.Duration(random.IntN(4000)) * time.Microsecond
-			timer := time.AfterFunc(wait, func() { p.cmd.Process.Kill() }) //nolint:errcheck // it may be dead already
-			p.post(key, batch)
-			timer.Stop()
-			p.kill()
-			p.start()
-		}
-		for !p.post(key, batch) {
-			p.kill()
-			p.start()
-		}
-	}
+	kills := p.feed(samples, batchSize, func(i int) (time.Duration, bool) {
+		return time.Duration(random.IntN(4000)) * time.Microsecond, i == sampleCount/2 || random.IntN(25) == 0
+	})
 	got := outLines(t, p.nats, len(want.all))
 	t.Logf("%d samples, %d outcomes, killed %d times", sampleCount, len(want.all), kills)
 	assert.Equal(t, want.byTwin, got)

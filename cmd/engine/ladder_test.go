@@ -108,23 +108,12 @@ func climb(t *testing.T, lines []string, twin string, batchSize int) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	p.start()
 	defer p.kill()
-	kills := 0
-	for i := 0; i < len(lines); i += batchSize {
-		key, batch := fmt.Sprint("batch-", i), lines[i:min(i+batchSize, len(lines))]
-		if random.IntN(6) == 0 || kills == 0 && i > len(lines)/2 {
-			kills++
-			wait := time.Duration(random.IntN(20_000)) * time.Microsecond
-			timer := time.AfterFunc(wait, func() { p.cmd.Process.Kill() }) //nolint:errcheck // it may be dead already
-			p.post(key, batch)
-			timer.Stop()
-			p.kill()
-			p.start()
-		}
-		for !p.post(key, batch) {
-			p.kill()
-			p.start()
-		}
-	}
+	killed := false
+	kills := p.feed(lines, batchSize, func(i int) (time.Duration, bool) {
+		due := random.IntN(6) == 0 || !killed && i > len(lines)/2
+		killed = killed || due
+		return time.Duration(random.IntN(20_000)) * time.Microsecond, due
+	})
 	got := outLines(t, p.nats, len(want.all))
 	t.Logf("%d samples, %d outcomes, killed %d times", len(lines), len(want.all), kills)
 	assert.Equal(t, expected(twin), raised(t, got[twin]))

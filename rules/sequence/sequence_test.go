@@ -160,7 +160,7 @@ func TestNotes(t *testing.T) {
 		return func(_, step int) (isTrue, known bool) { return step == n, true }
 	}
 	m.Feed(&st, 1, note, only(0))
-	copy(note, "XXXXX")
+	copy(note, "other")
 	m.Feed(&st, 2, []byte("second"), only(0))
 	seen := map[int]string{}
 	m.Feed(&st, 3, []byte("third"), func(partial, step int) (isTrue, known bool) {

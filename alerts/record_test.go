@@ -16,7 +16,7 @@ import (
 // event is the next outcome of an episode that began at start.
 func event(number uint32, name, status string, at time.Duration, change func(*rules.Outcome)) *rules.Outcome {
 	o := hot()
-	o.At, o.Starts, o.Data = start.Add(at), start, []byte(`{}`)
+	o.At, o.Starts, o.Data, o.Count = start.Add(at), start, []byte(`{}`), 1
 	o.Life.Number, o.Life.Event, o.Life.Status, o.Life.Active = number, name, status, true
 	if change != nil {
 		change(o)

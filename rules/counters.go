@@ -23,11 +23,13 @@ type Funnel struct {
 	Raised   uint64 `json:"raised"`
 	Resolved uint64 `json:"resolved"`
 	Quiet    uint64 `json:"quiet"` // outcomes that were throttled or suppressed
+	Lost     uint64 `json:"lost"`  // values of windows and rates, and begun sequences, for which there was no room
 }
 
 // Counters are the funnels of a program's rules. One worker owns them.
 type Counters struct {
 	rules   []Funnel          // in the order of Program.Rules
+	late    uint64            // samples that some rule found late
 	tallies []*manyTally      // by plan.slot, where there are many alerts
 	readers []*Reader         // by plan.slot, for samples that come without one
 	private []*view           // by stateful.slot, of rules with a document of their own
@@ -62,6 +64,19 @@ func (c *Counters) Funnels() []Funnel {
 	return slices.Clone(c.rules)
 }
 
+// Take gives the counts since the last Take, and starts again at zero: those of
+// each rule, in the order of Program.Rules and in buf's memory, and how many
+// samples some rule has found late, each counted once.
+func (c *Counters) Take(buf []Funnel) (counts []Funnel, late uint64) {
+	for _, t := range c.tallies {
+		t.settle(c)
+	}
+	buf, late = append(buf[:0], c.rules...), c.late
+	clear(c.rules)
+	c.late = 0
+	return buf, late
+}
+
 // reader is the program's own reader of a feed.
 func (c *Counters) reader(p *Program, pl *plan, feed string) *Reader {
 	r := c.readers[pl.slot]
@@ -84,4 +99,5 @@ func (f *Funnel) Add(g Funnel) {
 	f.Raised += g.Raised
 	f.Resolved += g.Resolved
 	f.Quiet += g.Quiet
+	f.Lost += g.Lost
 }

@@ -37,7 +37,9 @@ func (p *Program) Eval(s *Sample, st *State, out []Outcome) []Outcome {
 		before = len(out)
 	}
 	t := turn{live: live, at: at}
-	t.newest, t.late = st.see(pl.slot, at)
+	if t.newest, t.late = st.see(pl.slot, at); t.late && pl.late(t) {
+		st.counters.late++
+	}
 	for _, step := range pl.steps {
 		out = step.judge(v, s, st, t, out)
 	}
@@ -49,6 +51,11 @@ func (p *Program) Eval(s *Sample, st *State, out []Outcome) []Outcome {
 		st.rest()
 	}
 	return out
+}
+
+// late says whether a sample that is not the newest is late for some rule.
+func (pl *plan) late(t turn) bool {
+	return slices.ContainsFunc(pl.rules, func(r *rule) bool { return r.stateful == nil || t.at <= t.newest-r.stateful.lateness })
 }
 
 // viewOf is the view of a sample that has been read; nil when it cannot be.

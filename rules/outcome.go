@@ -25,9 +25,11 @@ type Outcome struct {
 	At          time.Time // the sample's time; of an alert that Close ends, the time of the end
 	Data        []byte    // one JSON object on one line
 	Seq         uint64    // cause: the sample's Sample.Seq
-	Index       uint32    // the sample's Sample.Index; not in the JSON
+	Index       uint32    // the sample's Sample.Index
+	Ordinal     uint32    // which of the outcomes of its sample, from 0
+	Count       uint32    // of the outcomes of its sample; 0: no stream has it, and its JSON tells of Seq alone
 	Source      string    // the source twin; not in the JSON
-	Hops        uint8     // one more than the sample's; not in the JSON
+	Hops        uint8     // one more than the sample's
 	Topic       string    // notifications only
 
 	// Alerts only.

@@ -12,23 +12,35 @@ import (
 )
 
 // AppendJSON appends the outcome as one line of JSON without the line's end.
-// Source, Index and Hops are not in it.
+// Source is not in it.
 func (o *Outcome) AppendJSON(b []byte) []byte {
+	return o.AppendRest(o.AppendNames(b))
+}
+
+// AppendNames appends the beginning of AppendJSON. Of an output it hangs on
+// Interaction, Rule, Twin and Feed alone, which come again and again.
+func (o *Outcome) AppendNames(b []byte) []byte {
 	b = appendText(append(b, `{"kind":`...), string(o.Kind))
 	b = appendText(append(b, `,"interaction":`...), o.Interaction)
 	b = appendText(append(b, `,"rule":`...), o.Rule)
 	b = appendText(append(b, `,"twin":`...), o.Twin)
-	if o.Kind == Alert {
+	switch {
+	case o.Kind == Alert:
 		b = appendText(append(b, `,"id":`...), o.ID)
 		b = appendText(append(b, `,"state":`...), o.State)
 		b = appendText(append(b, `,"severity":`...), o.Severity)
-		b = o.Life.append(b)
-	} else if o.Topic != "" {
+		return o.Life.append(b)
+	case o.Topic != "":
 		b = appendText(append(b, `,"topic":`...), o.Topic)
-		b = appendText(append(b, `,"id":`...), o.ID)
-	} else if o.Feed != "" {
-		b = appendText(append(b, `,"feed":`...), o.Feed)
+		return appendText(append(b, `,"id":`...), o.ID)
+	case o.Feed != "":
+		return appendText(append(b, `,"feed":`...), o.Feed)
 	}
+	return b
+}
+
+// AppendRest appends what AppendJSON has after AppendNames.
+func (o *Outcome) AppendRest(b []byte) []byte {
 	b = appendTime(append(b, `,"occurredAt":`...), o.At)
 	if o.Kind == Alert {
 		b = o.appendEpisode(b)
@@ -38,8 +50,29 @@ func (o *Outcome) AppendJSON(b []byte) []byte {
 		b = append(b, "{}"...)
 	}
 	b = append(b, o.Data...)
+	return append(o.appendCause(b), '}')
+}
+
+// appendCause appends what made the outcome. What is nearly always so is left
+// out: the first sample of its message, one outcome of it, no hop.
+func (o *Outcome) appendCause(b []byte) []byte {
 	b = strconv.AppendUint(append(b, `,"cause":{"seq":`...), o.Seq, 10)
-	return append(b, "}}"...)
+	if o.Count == 0 {
+		return append(b, '}')
+	}
+	if o.Index > 0 {
+		b = strconv.AppendUint(append(b, `,"index":`...), uint64(o.Index), 10)
+	}
+	if o.Ordinal > 0 {
+		b = strconv.AppendUint(append(b, `,"ordinal":`...), uint64(o.Ordinal), 10)
+	}
+	if o.Count > 1 {
+		b = strconv.AppendUint(append(b, `,"count":`...), uint64(o.Count), 10)
+	}
+	if o.Hops > 0 {
+		b = strconv.AppendUint(append(b, `,"hops":`...), uint64(o.Hops), 10)
+	}
+	return append(b, '}')
 }
 
 func (o *Outcome) appendEpisode(b []byte) []byte {
@@ -183,9 +216,59 @@ func (w *lifeJSON) life() *Life {
 	}
 }
 
-// appendTime quotes t in RFC 3339, in UTC, with as many digits as it needs.
+// appendTime quotes t in RFC 3339, in UTC, with as many digits as it needs. It
+// is what Time.AppendFormat does, in a third of the time.
 func appendTime(b []byte, t time.Time) []byte {
-	return append(t.UTC().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+	const day = 24 * 60 * 60
+	seconds := t.Unix()
+	if seconds < 0 || seconds >= 253402300800 { // the years 1970 to 9999
+		return append(t.UTC().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+	}
+	year, month, date := civil(uint32(seconds / day))
+	clock := uint32(seconds % day)
+	b = append(b, '"')
+	b = appendTwo(b, year/100)
+	b = append(appendTwo(b, year%100), '-')
+	b = append(appendTwo(b, month), '-')
+	b = append(appendTwo(b, date), 'T')
+	b = append(appendTwo(b, clock/3600), ':')
+	b = append(appendTwo(b, clock/60%60), ':')
+	b = appendTwo(b, clock%60)
+	if nanos := uint32(t.Nanosecond()); nanos > 0 {
+		digits := 9
+		for ; nanos%10 == 0; digits-- {
+			nanos /= 10
+		}
+		b = append(b, '.')
+		at := len(b)
+		b = append(b, "000000000"[:digits]...)
+		for i := at + digits - 1; nanos > 0; i-- {
+			b[i] += byte(nanos % 10)
+			nanos /= 10
+		}
+	}
+	return append(b, 'Z', '"')
+}
+
+func appendTwo(b []byte, n uint32) []byte { return append(b, '0'+byte(n/10), '0'+byte(n%10)) }
+
+// civil is the date of a number of days since 1970. Years begin in March, so
+// that the leap day is their last: see "Euclidean affine functions and their
+// application to calendar algorithms" by Neri and Schneider, 2022.
+func civil(days uint32) (year, month, date uint32) {
+	n := 4*(days+719468) + 3
+	century := n / 146097
+	n = n%146097/4*4 + 3
+	year = n / 1461
+	n = n % 1461 / 4
+	m := (5*n + 2) / 153
+	date = n - (153*m+2)/5 + 1
+	year += 100 * century
+	if month = m + 3; month > 12 {
+		month -= 12
+		year++
+	}
+	return year, month, date
 }
 
 // DecodeOutcome reads what AppendJSON has written.
@@ -208,7 +291,11 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 		Data        json.RawMessage   `json:"data"`
 		lifeJSON
 		Cause struct {
-			Seq uint64 `json:"seq"`
+			Seq     uint64 `json:"seq"`
+			Index   uint32 `json:"index"`
+			Ordinal uint32 `json:"ordinal"`
+			Count   uint32 `json:"count"`
+			Hops    uint8  `json:"hops"`
 		} `json:"cause"`
 	}
 	if err := json.Unmarshal(b, &w); err != nil {
@@ -230,15 +317,15 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 		life = nil
 	}
 	return Outcome{
-		Kind: w.Kind, Interaction: w.Interaction, Rule: w.Rule, Twin: w.Twin, Feed: feed, At: w.At, Data: w.Data, Seq: w.Cause.Seq,
+		Kind: w.Kind, Interaction: w.Interaction, Rule: w.Rule, Twin: w.Twin, Feed: feed, At: w.At, Data: w.Data,
+		Seq: w.Cause.Seq, Index: w.Cause.Index, Ordinal: w.Cause.Ordinal, Count: max(w.Cause.Count, 1), Hops: w.Cause.Hops,
 		ID: w.ID, State: w.State, Severity: w.Severity, Starts: w.Starts, Ends: w.Ends, Summary: w.Summary, Labels: w.Labels, Reason: w.Reason, Life: life, Topic: w.Topic,
 	}, nil
 }
 
 // EventID identifies the outcome to whoever may receive it twice: the same
 // cause gives the same id, on every worker and after every restart. It hangs on
-// Index, which the JSON form does not carry, and on Twin, so it is asked for
-// when Twin is what will be sent.
+// Twin, so it is asked for when Twin is what will be sent.
 func (o *Outcome) EventID() string {
 	b := make([]byte, 0, 256)
 	for _, part := range []string{string(o.Kind), o.Interaction, o.Rule, o.Twin, o.Feed, o.ID, o.State, o.Reason, o.Topic} {

@@ -30,6 +30,16 @@ func TestOutcomeJSON(t *testing.T) {
 			`{"kind":"output","interaction":"i","rule":"r","twin":"t\n","feed":"f","occurredAt":"2026-11-22T10:00:00Z","data":{"a":1},"cause":{"seq":1}}`,
 		},
 		{
+			"output in a stream",
+			rules.Outcome{Kind: rules.Output, Interaction: "i", Rule: "r", Twin: "t", Feed: "f", At: start, Data: []byte(`{"a":1}`), Seq: 17, Index: 2, Ordinal: 1, Count: 3, Hops: 1},
+			`{"kind":"output","interaction":"i","rule":"r","twin":"t","feed":"f","occurredAt":"2026-11-22T10:00:00Z","data":{"a":1},"cause":{"seq":17,"index":2,"ordinal":1,"count":3,"hops":1}}`,
+		},
+		{
+			"the usual place in a stream",
+			rules.Outcome{Kind: rules.Output, Interaction: "i", Rule: "r", Twin: "t", Feed: "f", At: start, Data: []byte(`{"a":1}`), Seq: 17, Count: 1},
+			`{"kind":"output","interaction":"i","rule":"r","twin":"t","feed":"f","occurredAt":"2026-11-22T10:00:00Z","data":{"a":1},"cause":{"seq":17}}`,
+		},
+		{
 			"firing", alert,
 			`{"kind":"alert","interaction":"overheating","rule":"too-hot","twin":"machine_1","id":"al_1","state":"firing","severity":"critical","occurredAt":"2026-11-22T10:00:00Z",` +
 				`"startsAt":"2026-11-22T10:00:00.1234567Z","endsAt":null,"summary":"a \"b\" <c> \u0001` + "\u2028" + ` é","labels":{},"reason":"condition","data":{"temperature":31.2},"cause":{"seq":17}}`,
@@ -77,7 +87,8 @@ func anyOutcome(r *rand.Rand) rules.Outcome {
 	when := func() time.Time { return time.Unix(r.Int64N(1<<33), r.Int64N(1e9)).UTC() }
 	o := rules.Outcome{
 		Kind: []rules.Kind{rules.Output, rules.Alert, rules.Notification, rules.Sticker, rules.Command}[r.IntN(5)], Interaction: text(), Rule: text(), Twin: text(),
-		At: when(), Data: []byte(`{"t":` + []string{"1", "2.50", `"x"`, "[]"}[r.IntN(4)] + `}`), Seq: r.Uint64(),
+		At: when(), Data: []byte(`{"t":` + []string{"1", "2.50", `"x"`, "[]"}[r.IntN(4)] + `}`),
+		Seq: r.Uint64(), Index: uint32(r.IntN(3)), Ordinal: uint32(r.IntN(3)), Count: 1 + uint32(r.IntN(3)), Hops: uint8(r.IntN(3)),
 	}
 	if o.Kind != rules.Alert {
 		o.Feed = text()

@@ -181,10 +181,12 @@ func (r *stateful) appendRates(j *judgement, doc []byte) []byte {
 	for i := range r.rates {
 		doc = append(doc, r.rates[i].name...)
 		if j.feed != nil && !j.old { // else it is what it was: the sample is of another feed, or an older one
+			lost := p.rates[i].Dropped
 			now, ok := r.rates[i].spec.Add(&p.rates[i], j.at, j.feed.number(r.rates[i].field))
 			if !ok {
 				now = math.NaN()
 			}
+			j.st.counters.rules[r.index].Lost += uint64(p.rates[i].Dropped - lost)
 			p.rated[i] = jsonFloat(now)
 		}
 		doc = append(appendNumber(doc, float64(p.rated[i])), ',')

@@ -36,7 +36,7 @@ func (q *steps) feed(r *stateful, j *judgement) []sequence.Match {
 	c := j.st.counters
 	note := c.doc
 	whole := true // the view shows the sample's own document
-	done, _ := q.machine.Feed(j.m.parts.sequence, j.at, note, func(partial, step int) (isTrue, known bool) {
+	done, lost := q.machine.Feed(j.m.parts.sequence, j.at, note, func(partial, step int) (isTrue, known bool) {
 		if q.refers[step] {
 			r.look(c, j.p, q.withSteps(j.m.parts.sequence, partial, note))
 			whole = false
@@ -50,6 +50,7 @@ func (q *steps) feed(r *stateful, j *judgement) []sequence.Match {
 	if !whole {
 		r.look(c, j.p, note)
 	}
+	c.rules[r.index].Lost += uint64(lost.Dropped)
 	return done
 }
 

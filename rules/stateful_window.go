@@ -41,10 +41,12 @@ func (r *stateful) collect(j *judgement, out []Outcome) []Outcome {
 	if w.atOnce {
 		p.base = append(p.base[:0], r.base(j)...)
 	}
+	lost := p.window.Dropped
 	if c.told = c.told[:0]; !w.spec.Add(p.window, &c.scratch, j.at, c.values, c.tell) {
 		f.Late++
 		return out
 	}
+	f.Lost += p.window.Dropped - lost
 	out = r.closed(j, out)
 	if !w.atOnce {
 		f.Skipped++

@@ -17,12 +17,6 @@ import (
 	"tocsin.internal/rules"
 )
 
-// What the stream NOTIFY keeps: a sink has so long to fetch a notification.
-const (
-	notifyMaxBytes = 256 << 20
-	notifyMaxAge   = 7 * 24 * time.Hour
-)
-
 // AlertEvent is an alert's outcome in OUT or in the history.
 type AlertEvent struct {
 	Seq     uint64 // in OUT
@@ -35,8 +29,8 @@ type AlertEvent struct {
 // AlertReader gives the alerts of OUT in their order. One goroutine may use it.
 type AlertReader struct{ *intake[AlertEvent] }
 
-// ReadAlerts begins after sequence after. From now on OUT keeps what has not
-// been projected: see Projected.
+// ReadAlerts begins after sequence after. What comes after it has not been
+// projected: see Projected.
 //
 // When OUT has never come so far, because it was made anew, it begins at the start.
 func (b *Bus) ReadAlerts(ctx context.Context, after uint64) (*AlertReader, error) {
@@ -48,38 +42,30 @@ func (b *Bus) ReadAlerts(ctx context.Context, after uint64) (*AlertReader, error
 		after = 0
 	}
 	b.projected.Store(after)
-	b.projecting.Store(true)
-	in, err := newIntake(ctx, b.out, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{kindSubjects[rules.Alert]}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
-	}, readAlert)
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", outStream, err)
+	in := newIntake(b.nc, func(m *nats.Msg, d delivery) AlertEvent { return b.readAlert(m.Subject, m.Header, m.Data, d) })
+	if _, err := in.add(ctx, info.Config.Name, b.kindSubject(rules.Alert), after+1); err != nil {
+		in.Close()
+		return nil, err
 	}
 	return &AlertReader{in}, nil
 }
 
-func readAlert(m jetstream.Msg) AlertEvent {
-	e := AlertEvent{Data: m.Data()}
-	if meta, err := m.Metadata(); err == nil {
-		e.Seq, e.Stored = meta.Sequence.Stream, meta.Timestamp
-	}
-	if seq := sourceSeq(m.Headers()); seq > 0 {
+func (b *Bus) readAlert(subject string, header nats.Header, data []byte, d delivery) AlertEvent {
+	e := AlertEvent{Seq: d.seq, Stored: d.stored, Data: data}
+	if seq := sourceSeq(header); seq > 0 {
 		e.Seq = seq
 	}
-	e.Outcome, e.Err = readOutcome(m)
+	e.Outcome, e.Err = b.readOutcome(subject, data)
 	return e
 }
 
 // Projected says that nobody needs the alerts of OUT up to seq any more to know
-// which are open and who has to be told.
+// which are open and who has to be told. Until somebody says so, OUT keeps them all.
 func (b *Bus) Projected(seq uint64) { b.projected.Store(seq) }
 
 // unprojected is the first sequence of OUT that has an alert which is not projected.
 func (b *Bus) unprojected(ctx context.Context) (uint64, error) {
-	if !b.projecting.Load() {
-		return math.MaxUint64, nil
-	}
-	first, err := b.firstFrom(ctx, b.projected.Load()+1, kindSubjects[rules.Alert])
+	first, err := b.firstFrom(ctx, b.config.Streams.Out.Name, b.projected.Load()+1, b.kindSubject(rules.Alert))
 	if err != nil {
 		return 0, fmt.Errorf("stream %s: %w", outStream, err)
 	}
@@ -88,7 +74,7 @@ func (b *Bus) unprojected(ctx context.Context) (uint64, error) {
 
 // AlertsWait says whether OUT has alerts after seq.
 func (b *Bus) AlertsWait(ctx context.Context, seq uint64) (bool, error) {
-	first, err := b.firstFrom(ctx, seq+1, kindSubjects[rules.Alert])
+	first, err := b.firstFrom(ctx, b.config.Streams.Out.Name, seq+1, b.kindSubject(rules.Alert))
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", outStream, err)
 	}
@@ -157,6 +143,10 @@ func (q HistoryQuery) subject(partitions int) string {
 	return strings.Join([]string{"alert", p, "*", rule, twin, "*"}, ".")
 }
 
+// soonGone is how long the server keeps a consumer that was made for one
+// question: while it is there, it counts as one that needs the stream.
+const soonGone = time.Second
+
 // historyFetch is how many events are asked for at a time.
 const historyFetch = 20_000
 
@@ -171,12 +161,12 @@ func (b *Bus) History(ctx context.Context, q HistoryQuery) iter.Seq2[AlertEvent,
 		}
 		var subjects []string // none is much cheaper for the server than one that fits all
 		if !q.everything() {
-			subjects = []string{q.subject(b.config.Partitions)}
+			subjects = []string{b.root + q.subject(b.config.Partitions)}
 		}
 		if from <= last && !b.events(ctx, b.history, q.Holds, subjects, from, last, yield) {
 			return
 		}
-		b.events(ctx, b.out, q.Holds, []string{q.subject(b.config.Partitions)}, copied+1, math.MaxUint64, yield)
+		b.events(ctx, b.out, q.Holds, []string{b.root + q.subject(b.config.Partitions)}, copied+1, math.MaxUint64, yield)
 	}
 }
 
@@ -204,10 +194,21 @@ func (b *Bus) historyState(ctx context.Context, q HistoryQuery) (from, last, cop
 	return from, last, sourceSeq(m.Header), nil
 }
 
+// headerSource is what the server adds to a message that a stream takes from
+// another; nobody can publish it. Its first words are that stream and the
+// sequence there.
+const headerSource = "Nats-Stream-Source"
+
+// sourceStream is the stream that a message was copied from; "" = it was not copied.
+func sourceStream(h nats.Header) string {
+	name, _, _ := strings.Cut(h.Get(headerSource), " ")
+	return name
+}
+
 // sourceSeq is the sequence that a message had in the stream it was copied
-// from: the second word of the header. 0 = it was not copied.
+// from. 0 = it was not copied.
 func sourceSeq(h nats.Header) uint64 {
-	if words := strings.Fields(h.Get("Nats-Stream-Source")); len(words) > 1 {
+	if words := strings.Fields(h.Get(headerSource)); len(words) > 1 {
 		seq, _ := strconv.ParseUint(words[1], 10, 64)
 		return seq
 	}
@@ -236,14 +237,14 @@ func (b *Bus) events(ctx context.Context, s jetstream.Stream, holds string, subj
 		n := 0
 		for m := range batch.Messages() {
 			n++
-			meta, err := m.Metadata()
-			if err != nil {
-				return fail(err)
+			d, ok := parseDelivery(m.Reply())
+			if !ok {
+				return fail(jetstream.ErrNotJSMessage)
 			}
-			if meta.Sequence.Stream > to {
+			if d.seq > to {
 				return true
 			}
-			if bytes.Contains(m.Data(), needle) && !yield(readAlert(m), nil) {
+			if bytes.Contains(m.Data(), needle) && !yield(b.readAlert(m.Subject(), m.Headers(), m.Data(), d), nil) {
 				return false
 			}
 		}
@@ -271,11 +272,8 @@ func tooLarge(err error) bool {
 // One that is put again within the duplicate window is kept once. The error may
 // wrap ErrTooLarge: to try again does not help.
 func (b *Bus) PutNotification(ctx context.Context, o *rules.Outcome) error {
-	m := nats.NewMsg(topicSubject(o.Topic))
+	m := nats.NewMsg(b.topicSubject(o.Topic))
 	m.Data = o.AppendJSON(nil)
-	m.Header.Set(headerKind, string(o.Kind))
-	m.Header.Set(headerCause, string(appendCause(nil, Mark{Seq: o.Seq, Index: o.Index, Count: 1}, o.Hops)))
-	m.Header.Set(headerID, o.ID)
 	m.Header.Set(headerMsgID, o.EventID())
 	_, err := b.js.PublishMsg(ctx, m)
 	switch {
@@ -287,11 +285,11 @@ func (b *Bus) PutNotification(ctx context.Context, o *rules.Outcome) error {
 	return fmt.Errorf("stream %s: %w", notifyStream, away(err))
 }
 
-func topicSubject(topic string) string { return "routed." + Token(topic) }
+func (b *Bus) topicSubject(topic string) string { return b.root + "routed." + Token(topic) }
 
 // SaveRouter keeps the state of the routing in place of the one before.
 func (b *Bus) SaveRouter(ctx context.Context, state []byte) error {
-	if err := savePieces(ctx, b.router, "router", state); err != nil {
+	if err := b.replacePieces(ctx, b.router, "router", state); err != nil {
 		return fmt.Errorf("bucket %s: %w", b.router.Bucket(), away(err))
 	}
 	return nil
@@ -299,7 +297,7 @@ func (b *Bus) SaveRouter(ctx context.Context, state []byte) error {
 
 // LoadRouter gives the state of the routing, or nil when there is none.
 func (b *Bus) LoadRouter(ctx context.Context) ([]byte, error) {
-	state, err := loadPieces(ctx, b.router, "router")
+	state, _, err := b.loadPieces(ctx, b.router, "router")
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", b.router.Bucket(), err)
 	}
@@ -309,7 +307,7 @@ func (b *Bus) LoadRouter(ctx context.Context) ([]byte, error) {
 // SaveJournal keeps what has happened to the routing since SaveRouter, in place
 // of the journal before.
 func (b *Bus) SaveJournal(ctx context.Context, journal []byte) error {
-	if err := savePieces(ctx, b.router, "journal", journal); err != nil {
+	if err := b.replacePieces(ctx, b.router, "journal", journal); err != nil {
 		return fmt.Errorf("bucket %s: %w", b.router.Bucket(), away(err))
 	}
 	return nil
@@ -317,7 +315,7 @@ func (b *Bus) SaveJournal(ctx context.Context, journal []byte) error {
 
 // LoadJournal gives that journal, or nil when there is none.
 func (b *Bus) LoadJournal(ctx context.Context) ([]byte, error) {
-	journal, err := loadPieces(ctx, b.router, "journal")
+	journal, _, err := b.loadPieces(ctx, b.router, "journal")
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", b.router.Bucket(), err)
 	}
@@ -367,27 +365,6 @@ func (b *Bus) DeleteSilence(ctx context.Context, id string) error {
 // WatchSilences calls change for each silence that there is, ready once after
 // them, and change for each that changes after that, until ctx ends. A nil
 // document says that the silence is gone.
-func (b *Bus) WatchSilences(ctx context.Context, change func(id string, doc []byte), ready func()) error {
-	w, err := b.silences.WatchAll(ctx)
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", b.silences.Bucket(), err)
-	}
-	defer w.Stop() //nolint:errcheck // it ends with the context at the latest
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok:
-				return nil
-			case e == nil:
-				ready()
-			case e.Operation() == jetstream.KeyValuePut:
-				change(e.Key(), e.Value())
-			default:
-				change(e.Key(), nil)
-			}
-		}
-	}
+func (b *Bus) WatchSilences(ctx context.Context, change func(id string, doc []byte), ready func()) {
+	b.follow(ctx, b.silences, 0, func(e jetstream.KeyValueEntry) { change(e.Key(), document(e)) }, ready)
 }

@@ -1,12 +1,18 @@
 package bus
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,10 +28,20 @@ import (
 	"tocsin.internal/rules"
 )
 
-// The server's wait for the answer when a stream asks its source for messages
-// outlives the server (nats-server v2.15.2, trySetupSourceConsumer).
+// What outlives the server (nats-server v2.15.2): its wait for the answer when a
+// stream asks its source for messages, and the store of an atomic batch that is
+// being staged when it stops.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"))
+	if dir := os.Getenv(serveFrom); dir != "" {
+		serve(dir)
+	}
+	const server = "github.com/nats-io/nats-server/v2/server."
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction(server+"(*stream).trySetupSourceConsumer.func3"),
+		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
+		goleak.IgnoreTopFunction(server+"(*msgBlock).flushLoop"),
+		goleak.IgnoreTopFunction(server+"(*fileStore).flushStreamStateLoop"),
+	)
 }
 
 func open(t *testing.T, c Config) *Bus {
@@ -60,6 +76,75 @@ func external(t *testing.T) (url string, stop, start func()) {
 	return s.ClientURL(), stop, start
 }
 
+// The variables that make the test binary a server, with its data in a folder,
+// on a port (-1: any).
+const (
+	serveFrom = "BUS_TEST_SERVES_FROM"
+	serveOn   = "BUS_TEST_SERVES_ON"
+)
+
+// serve says its address, and goes on until its input ends.
+func serve(dir string) {
+	port, err := strconv.Atoi(os.Getenv(serveOn))
+	if err != nil {
+		os.Exit(1)
+	}
+	s, err := server.NewServer(&server.Options{JetStream: true, StoreDir: dir, Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
+	if err != nil {
+		os.Exit(1)
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		os.Exit(1)
+	}
+	fmt.Println(s.ClientURL())
+	io.Copy(io.Discard, os.Stdin) //nolint:errcheck // whatever ends it
+	s.Shutdown()
+	os.Exit(0)
+}
+
+// elsewhere is a server in a process of its own.
+type elsewhere struct {
+	t   *testing.T
+	dir string
+	cmd *exec.Cmd
+	url string
+}
+
+func newElsewhere(t *testing.T) *elsewhere {
+	t.Helper()
+	e := &elsewhere{t: t, dir: t.TempDir()}
+	e.start("-1")
+	t.Cleanup(func() { e.kill() })
+	return e
+}
+
+func (e *elsewhere) start(port string) {
+	e.t.Helper()
+	e.cmd = exec.CommandContext(context.WithoutCancel(e.t.Context()), os.Args[0])
+	e.cmd.Env = append(os.Environ(), serveFrom+"="+e.dir, serveOn+"="+port)
+	_, err := e.cmd.StdinPipe() // ends with this process at the latest
+	require.NoError(e.t, err)
+	out, err := e.cmd.StdoutPipe()
+	require.NoError(e.t, err)
+	require.NoError(e.t, e.cmd.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(e.t, err)
+	e.url = strings.TrimSpace(line)
+}
+
+func (e *elsewhere) kill() {
+	e.cmd.Process.Kill() //nolint:errcheck // it may have been before
+	e.cmd.Wait()         //nolint:errcheck // it was killed
+}
+
+// restart kills the server and starts it again, with the same data and port.
+func (e *elsewhere) restart() {
+	e.t.Helper()
+	e.kill()
+	e.start(e.url[strings.LastIndexByte(e.url, ':')+1:])
+}
+
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func sample(twin string, n int) rules.Sample {
@@ -68,9 +153,9 @@ func sample(twin string, n int) rules.Sample {
 
 func read(t *testing.T, b *Bus, from uint64, n int) []Message {
 	t.Helper()
-	r, err := b.Read(t.Context(), from)
-	require.NoError(t, err)
+	r := b.NewReader()
 	defer r.Close()
+	require.NoError(t, r.Whole(t.Context(), from))
 	var all []Message
 	for len(all) < n {
 		got, err := r.Next(t.Context(), 10*time.Second, nil)
@@ -104,10 +189,12 @@ func FuzzTokens(f *testing.F) {
 
 func TestMarks(t *testing.T) {
 	m := Mark{Seq: 17, Index: 3, Ordinal: 1, Count: 2}
-	got, hops, err := parseCause(string(appendCause(nil, m, 4)))
+	assert.Equal(t, "17.3 1/2", string(appendMark(nil, m)))
+	got, err := parseMark("17.3 1/2")
 	require.NoError(t, err)
 	assert.Equal(t, m, got)
-	assert.Equal(t, uint8(4), hops)
+	_, err = parseMark("17")
+	require.EqualError(t, err, `got "17"; want "seq.index ordinal/count"`)
 	for _, tt := range []struct {
 		tail, mark Mark
 		want       bool
@@ -196,7 +283,7 @@ func TestPutTwiceStoresOnce(t *testing.T) {
 }
 
 func TestAFullStoreSaysSo(t *testing.T) {
-	b := open(t, Config{FeedMaxBytes: 1 << 20})
+	b := open(t, Config{Streams: Streams{Feed: Stream{MaxBytes: 1 << 20}}})
 	big := sample("a", 1)
 	big.Data = fmt.Appendf(nil, `{"x":%q}`, strings.Repeat("x", 200_000))
 	var err error
@@ -209,7 +296,8 @@ func TestAFullStoreSaysSo(t *testing.T) {
 	// What was judged makes room.
 	state, err := b.FeedState(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, b.MakeRoom(t.Context(), state.Last))
+	judged(t, b, state.Last)
+	require.NoError(t, b.MakeRoom(t.Context()))
 	require.NoError(t, b.Put(t.Context(), CallID(), []rules.Sample{big}))
 }
 
@@ -225,7 +313,7 @@ func TestForeignMessages(t *testing.T) {
 		{Subject: "in.a.temp", Data: []byte(`{}`), Header: nats.Header{"Tocsin-Time": {"2026-11-22T13:00:00+01:00"}}},
 		{Subject: "feed.9.a.temp", Data: []byte(`{}`)},
 		{Subject: "feed.0._batch", Data: []byte("{}\n")},
-		{Subject: "feed.0.a%2Eb.temp", Data: []byte(`{}`), Header: nats.Header{"Tocsin-Kind": {"output"}}},
+		{Subject: "feed.0.a%2Eb.temp", Data: []byte(`{}`)},
 	} {
 		_, err := js.PublishMsg(t.Context(), m)
 		require.NoError(t, err)
@@ -236,8 +324,9 @@ func TestForeignMessages(t *testing.T) {
 	assert.True(t, got[1].At.Equal(noon))
 	assert.Equal(t, "subject", got[2].Reason)
 	assert.Equal(t, ManySamples, got[3].Kind)
-	assert.Equal(t, "cause", got[4].Reason)
 	assert.Equal(t, "a.b", got[4].Twin)
+	_, err = js.PublishMsg(t.Context(), &nats.Msg{Subject: "feed.0.a.temp", Header: nats.Header{headerSource: {"OUT 1 > > out.0.a.b.c"}}})
+	require.Error(t, err, "nobody can say that something is an output of ours")
 }
 
 func outcome(twin string, seq uint64) (*rules.Outcome, Mark) {
@@ -247,15 +336,70 @@ func outcome(twin string, seq uint64) (*rules.Outcome, Mark) {
 	}, Mark{Seq: seq, Count: 1}
 }
 
-// stored gives the sequences of the causes in OUT, in order.
-func stored(t *testing.T, b *Bus) []uint64 {
+// ownWriter is a writer that owns every partition.
+type ownWriter struct {
+	Writer
+	t *testing.T
+	b *Bus
+}
+
+func newWriter(t *testing.T, b *Bus, trouble func(error)) ownWriter {
+	t.Helper()
+	id := CallID()
+	w, err := b.NewWriter(t.Context(), id, trouble)
+	require.NoError(t, err)
+	t.Cleanup(w.Close)
+	for p := range b.Partitions() {
+		f, err := b.Fence(t.Context(), p, id, 1)
+		require.NoError(t, err)
+		w.Own(f)
+	}
+	return ownWriter{w, t, b}
+}
+
+// put writes an outcome where it belongs.
+func (w ownWriter) put(o *rules.Outcome, m Mark) {
+	w.t.Helper()
+	require.NoError(w.t, w.Write(w.t.Context(), w.b.home(o), o, m))
+}
+
+func (w ownWriter) flush() {
+	w.t.Helper()
+	require.NoError(w.t, w.Flush(w.t.Context()))
+}
+
+func (b *Bus) home(o *rules.Outcome) int { return b.Partition(cmp.Or(o.Source, o.Twin)) }
+
+func tail(t *testing.T, b *Bus, twin string) Mark {
+	t.Helper()
+	m, err := b.Tail(t.Context(), b.Partition(twin))
+	require.NoError(t, err)
+	return m
+}
+
+// messages gives what OUT has.
+func messages(t *testing.T, b *Bus) (all []*jetstream.RawStreamMsg) {
 	t.Helper()
 	info, err := b.out.Info(t.Context())
 	require.NoError(t, err)
-	var seqs []uint64
-	for i := uint64(1); i <= info.State.LastSeq; i++ {
+	for i := max(info.State.FirstSeq, 1); i <= info.State.LastSeq; i++ {
 		m, err := b.out.GetMsg(t.Context(), i)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // a fence that has been put up anew
+		}
 		require.NoError(t, err)
+		all = append(all, m)
+	}
+	return all
+}
+
+// stored gives the sequences of the causes in OUT, in order.
+func stored(t *testing.T, b *Bus) (seqs []uint64) {
+	t.Helper()
+	for _, m := range messages(t, b) {
+		if strings.HasPrefix(m.Subject, fencePrefix) {
+			continue
+		}
 		o, err := rules.DecodeOutcome(m.Data)
 		require.NoError(t, err)
 		seqs = append(seqs, o.Seq)
@@ -271,82 +415,13 @@ func inOrder(n int) []uint64 {
 	return want
 }
 
-func TestWriterKeepsOrderAndTail(t *testing.T) {
-	b := open(t, Config{})
-	w, err := b.NewWriter(t.Context(), func(err error) { t.Errorf("trouble: %v", err) })
-	require.NoError(t, err)
-	defer w.Close()
-	tail, err := b.Tail(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, Mark{}, tail)
-	require.NoError(t, w.Flush(t.Context()), "nothing to flush")
-	const n = 5000
-	for i := range n {
-		o, m := outcome("machine", uint64(i+1))
-		require.NoError(t, w.Write(t.Context(), o, m))
-		if i == 10 || i == 3000 {
-			require.NoError(t, w.Flush(t.Context()))
-			tail, err := b.Tail(t.Context())
-			require.NoError(t, err)
-			assert.Equal(t, uint64(i+1), tail.Seq)
-		}
-	}
-	require.NoError(t, w.Flush(t.Context()))
-	assert.Equal(t, inOrder(n), stored(t, b))
-}
-
-// The server takes a batch for dead after ten seconds; here it is told to at once.
-func TestWriterBeginsAgainWhenItsBatchIsForgotten(t *testing.T) {
-	b := open(t, Config{})
-	var troubles []error
-	w, err := b.NewWriter(t.Context(), func(err error) { troubles = append(troubles, err) })
-	require.NoError(t, err)
-	defer w.Close()
-	o, m := outcome("machine", 1)
-	require.NoError(t, w.Write(t.Context(), o, m))
-	require.NoError(t, w.nc.PublishRequest(endSubject, w.reply(2, opEnd), nil)) // behind its back
-	for i := uint64(2); i <= 2000; i++ {
-		o, m := outcome("machine", i)
-		require.NoError(t, w.Write(t.Context(), o, m))
-	}
-	require.NoError(t, w.Flush(t.Context()))
-	assert.NotEmpty(t, troubles)
-	assert.Equal(t, inOrder(2000), stored(t, b))
-}
-
-func TestServerGoesAwayWhileOutcomesAreWritten(t *testing.T) {
-	url, stop, start := external(t)
-	b := open(t, Config{URL: url})
-	w, err := b.NewWriter(t.Context(), nil)
-	require.NoError(t, err)
-	defer w.Close()
-	const n = 30_000
-	half := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		<-half
-		stop()
-		start()
-	})
-	for i := range n {
-		o, m := outcome("machine", uint64(i+1))
-		require.NoError(t, w.Write(t.Context(), o, m))
-		if i == n/2 {
-			close(half)
-		}
-	}
-	wg.Wait()
-	require.NoError(t, w.Flush(t.Context()))
-	assert.Equal(t, inOrder(n), stored(t, b), "none missing, none twice, in order")
-}
-
 func TestReaderGoesOnWhenTheServerComesBack(t *testing.T) {
 	url, stop, start := external(t)
 	b := open(t, Config{URL: url})
 	require.NoError(t, b.Put(t.Context(), CallID(), []rules.Sample{sample("a", 1)}))
-	r, err := b.Read(t.Context(), 1)
-	require.NoError(t, err)
+	r := b.NewReader()
 	defer r.Close()
+	require.NoError(t, r.Whole(t.Context(), 1))
 	got, err := r.Next(t.Context(), 10*time.Second, nil)
 	require.NoError(t, err)
 	require.Len(t, got, 1)
@@ -365,11 +440,11 @@ func TestReaderGoesOnWhenTheServerComesBack(t *testing.T) {
 
 func TestDeadLetters(t *testing.T) {
 	b := open(t, Config{})
-	seq, index, err := b.LastBuried(t.Context())
+	seq, index, err := b.LastBuried(t.Context(), 3)
 	require.NoError(t, err)
 	assert.Zero(t, seq)
 	assert.Zero(t, index)
-	l := DeadLetter{Stage: StageFeed, Reason: "not JSON\nat all", Twin: "a.b", Feed: "temp", Seq: 17, Index: 2, Data: make([]byte, 100_000)}
+	l := DeadLetter{Stage: StageFeed, Partition: 3, Reason: "not JSON\nat all", Twin: "a.b", Feed: "temp", Seq: 17, Index: 2, Data: make([]byte, 100_000)}
 	require.NoError(t, b.Bury(t.Context(), l))
 	require.NoError(t, b.Bury(t.Context(), l), "twice is once")
 	require.NoError(t, b.Bury(t.Context(), DeadLetter{Stage: StageSink, Sink: "pager", Reason: "410 Gone", Seq: 99}))
@@ -381,27 +456,29 @@ func TestDeadLetters(t *testing.T) {
 	assert.Equal(t, "not JSON at all", got[1].Reason)
 	assert.Equal(t, "a.b", got[1].Twin)
 	assert.Len(t, got[1].Data, DeadLetterBytes)
-	seq, index, err = b.LastBuried(t.Context())
+	assert.Equal(t, 3, got[1].Partition)
+	seq, index, err = b.LastBuried(t.Context(), 3)
 	require.NoError(t, err)
 	assert.Equal(t, uint64(17), seq)
 	assert.Equal(t, uint32(2), index)
+	seq, _, err = b.LastBuried(t.Context(), b.Partition("a.b"))
+	require.NoError(t, err)
+	assert.Zero(t, seq, "the partition that judged it counts, not that of the name in it")
 }
 
 func TestSinksGetWhatTheyWantUntilItArrives(t *testing.T) {
 	b := open(t, Config{})
 	d, err := b.Subscribe(t.Context(), Subscription{Name: "ops.pager", Kind: rules.Alert, Workers: 2})
 	require.NoError(t, err)
-	w, err := b.NewWriter(t.Context(), nil)
-	require.NoError(t, err)
-	defer w.Close()
+	w := newWriter(t, b, nil)
 	o, m := outcome("machine", 1)
-	require.NoError(t, w.Write(t.Context(), o, m))
+	w.put(o, m)
 	a := &rules.Outcome{
 		Kind: rules.Alert, Interaction: "i", Rule: "r", Twin: "machine", At: noon, Data: []byte(`{}`), Seq: 2,
 		ID: "al_x", State: rules.StateFiring, Severity: "critical", Starts: noon,
 	}
-	require.NoError(t, w.Write(t.Context(), a, Mark{Seq: 2, Index: 5, Count: 1}))
-	require.NoError(t, w.Flush(t.Context()))
+	w.put(a, Mark{Seq: 2, Index: 5, Count: 1})
+	w.flush()
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
@@ -442,13 +519,14 @@ func TestStore(t *testing.T) {
 	require.NoError(t, b.DeleteTwin(t.Context(), "other"))
 	require.NoError(t, b.PutRule(t.Context(), "r", []byte("rule")))
 	require.NoError(t, b.DeleteRule(t.Context(), "r"))
-	none, err := b.LoadSnapshot(t.Context(), 3)
+	none, r, err := b.LoadSnapshot(t.Context(), 3)
 	require.NoError(t, err)
 	assert.Nil(t, none)
 	large := bytes.Repeat([]byte("state"), 300_000)
 	for _, state := range [][]byte{large, {}, []byte("small"), large} {
-		require.NoError(t, b.SaveSnapshot(t.Context(), 3, state))
-		got, err := b.LoadSnapshot(t.Context(), 3)
+		r, err = b.SaveSnapshot(t.Context(), 3, 17, state, r)
+		require.NoError(t, err)
+		got, _, err := b.LoadSnapshot(t.Context(), 3)
 		require.NoError(t, err)
 		assert.True(t, bytes.Equal(state, got))
 	}
@@ -461,21 +539,19 @@ func TestStore(t *testing.T) {
 		got = append(got, string(doc))
 	}
 	assert.Equal(t, []string{"one"}, got)
-	state, err := b.LoadSnapshot(t.Context(), 3)
+	state, _, err := b.LoadSnapshot(t.Context(), 3)
 	require.NoError(t, err)
 	assert.Equal(t, large, state)
 }
 
 // writeOutcomes stores n outcomes in OUT.
 func writeOutcomes(t *testing.T, b *Bus, n int) {
-	w, err := b.NewWriter(t.Context(), nil)
-	require.NoError(t, err)
-	defer w.Close()
+	w := newWriter(t, b, nil)
 	for i := range n {
 		o, m := outcome("machine", uint64(i+1))
-		require.NoError(t, w.Write(t.Context(), o, m))
+		w.put(o, m)
 	}
-	require.NoError(t, w.Flush(t.Context()))
+	w.flush()
 }
 
 func TestRoomIsMadeOnlyOfWhatEverySinkHas(t *testing.T) {
@@ -485,13 +561,11 @@ func TestRoomIsMadeOnlyOfWhatEverySinkHas(t *testing.T) {
 	_, err = b.Subscribe(t.Context(), Subscription{Name: "alerts", Kind: rules.Alert})
 	require.NoError(t, err, "a sink that waits for what does not come holds nothing up")
 	writeOutcomes(t, b, 10)
-	messages := func() uint64 {
-		require.NoError(t, b.MakeRoom(t.Context(), 0))
-		info, err := b.out.Info(t.Context())
-		require.NoError(t, err)
-		return info.State.Msgs
+	left := func() int {
+		require.NoError(t, b.MakeRoom(t.Context()))
+		return len(stored(t, b))
 	}
-	require.Equal(t, uint64(10), messages(), "the sink has nothing yet")
+	require.Equal(t, 10, left(), "the sink has nothing yet")
 	ctx, cancel := context.WithCancel(t.Context())
 	seen := 0
 	require.NoError(t, slow.Run(ctx, time.Second, func(context.Context, Delivery) Answer {
@@ -500,7 +574,7 @@ func TestRoomIsMadeOnlyOfWhatEverySinkHas(t *testing.T) {
 		}
 		return Answer{Done: true}
 	}))
-	assert.Equal(t, uint64(1), messages(), "the last one is the checkpoint")
+	assert.Equal(t, 1, left(), "the last one is the checkpoint")
 }
 
 func TestRoomIsMadeWithoutSinksThatAreGone(t *testing.T) {
@@ -509,10 +583,8 @@ func TestRoomIsMadeWithoutSinksThatAreGone(t *testing.T) {
 	require.NoError(t, err)
 	b.sinks.Clear() // as after a restart without it
 	writeOutcomes(t, b, 3)
-	require.NoError(t, b.MakeRoom(t.Context(), 0))
-	info, err := b.out.Info(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, uint64(1), info.State.Msgs)
+	require.NoError(t, b.MakeRoom(t.Context()))
+	assert.Len(t, stored(t, b), 1)
 }
 
 // What the writer says to the stream itself is not for those who listen.
@@ -524,13 +596,11 @@ func TestPlainSubscribersSeeOnlyOutcomes(t *testing.T) {
 	sub, err := nc.SubscribeSync("out.>")
 	require.NoError(t, err)
 	require.NoError(t, nc.Flush())
-	w, err := b.NewWriter(t.Context(), nil)
-	require.NoError(t, err)
-	defer w.Close()
+	w := newWriter(t, b, nil)
 	for i := range 3 {
 		o, m := outcome("machine", uint64(i+1))
-		require.NoError(t, w.Write(t.Context(), o, m))
-		require.NoError(t, w.Flush(t.Context()))
+		w.put(o, m)
+		w.flush()
 	}
 	for range 3 {
 		m, err := sub.NextMsg(5 * time.Second)
@@ -543,17 +613,15 @@ func TestPlainSubscribersSeeOnlyOutcomes(t *testing.T) {
 
 func TestChain(t *testing.T) {
 	b := open(t, Config{Partitions: 4})
-	w, err := b.NewWriter(t.Context(), nil)
-	require.NoError(t, err)
-	defer w.Close()
+	w := newWriter(t, b, nil)
 	o, m := outcome("before", 1)
-	require.NoError(t, w.Write(t.Context(), o, m))
-	require.NoError(t, w.Flush(t.Context()))
+	w.put(o, m)
+	w.flush()
 	require.NoError(t, b.Chain(t.Context(), true))
 	require.NoError(t, b.Chain(t.Context(), true), "on is on")
 	o, m = outcome("machine", 2)
-	require.NoError(t, w.Write(t.Context(), o, m))
-	require.NoError(t, w.Flush(t.Context()))
+	w.put(o, m)
+	w.flush()
 	got := read(t, b, 1, 1)[0]
 	assert.Equal(t, OneSample, got.Kind)
 	assert.Equal(t, "machine-out", got.Twin, "only what came since")
@@ -585,10 +653,12 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"no port":         {Config{Dir: t.TempDir(), Listen: "localhost"}, `bus.listen "localhost": want host:port`},
 		"folder in use":   {Config{Dir: filepath.Join(dir, "locked")}, "another engine uses it; want one engine a folder"},
 		"folder a file":   {Config{Dir: file}, "data folder " + file},
-		"partitions":      {Config{Dir: t.TempDir(), Partitions: 65}, "bus: 65 partitions; want 1 to 64"},
+		"partitions":      {Config{Dir: t.TempDir(), Partitions: 65}, "bus: partitions: got 65; want 1 to 64"},
 		"partitions made": {Config{Dir: made, Partitions: 4}, "has 8 partitions and the configuration says 4"},
-		"durability":      {Config{Dir: t.TempDir(), Durability: "often"}, `bus: durability "often"; want fast, interval or always`},
-		"both":            {Config{URL: "nats://127.0.0.1:1", Listen: "127.0.0.1:0"}, "bus: both url and listen"},
+		"durability":      {Config{Dir: t.TempDir(), Durability: "often"}, `bus: durability: got "often"; want fast, interval or always`},
+		"both":            {Config{URL: "nats://127.0.0.1:1", Listen: "127.0.0.1:0"}, "bus: listen: both url and listen"},
+		"commit":          {Config{Commit: "often"}, `bus: commit: got "often"; want fast or exactly`},
+		"fast replicas":   {Config{Commit: CommitFast, Replicas: 3}, "bus: commit: fast on 3 replicas of OUT; want exactly"},
 		"nobody there":    {Config{URL: "nats://127.0.0.1:1"}, "bus.url nats://127.0.0.1:1: "},
 		"no such creds":   {Config{URL: "nats://127.0.0.1:1", TLS: TLS{CA: "/nowhere"}}, "tls ca: open /nowhere"},
 	} {

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"tocsin.internal/rules"
@@ -21,6 +19,25 @@ type Delivery struct {
 	Seq     uint64 // in OUT; of a topic: in NOTIFY
 	Data    []byte // the outcome's JSON
 	Err     error  // the message is no outcome
+	Letter  uint64 // 0, or the dead letter that is delivered again
+	Crowded bool   // so much of the same twin waits behind it that it should not be waited for
+
+	subject  string // of the message
+	route    string // of the letter
+	attempts int    // that it had when it became the letter
+}
+
+// DeadLetter is what becomes of the delivery when a sink gives it up. The route
+// is that of a notification, "" of an outcome.
+func (d *Delivery) DeadLetter(sink, route, reason string) DeadLetter {
+	if d.Letter != 0 {
+		route = d.route
+	}
+	o := &d.Outcome
+	return DeadLetter{
+		Stage: StageSink, Sink: sink, Route: route, Reason: reason, Attempts: d.attempts + d.Attempt,
+		Twin: o.Twin, Feed: o.Feed, Seq: d.Seq, Data: d.Data, subject: d.subject, before: d.Letter,
+	}
 }
 
 // Answer says what becomes of a delivery.
@@ -29,153 +46,164 @@ type Answer struct {
 	Done  bool          // it has arrived, or has become a dead letter
 }
 
-// Subscription says what a sink gets.
+// Subscription says what a sink gets, and how.
 type Subscription struct {
-	Name    string     // of the durable consumer: one sink, one name
-	Kind    rules.Kind // "" = all
-	Topic   string     // "" = outcomes of OUT; else the notifications that a route makes under this topic
-	Workers int        // deliveries at a time; default 1, which keeps their order
-	AckWait time.Duration
+	Name    string        // of the durable consumer: one sink, one name
+	Kind    rules.Kind    // "" = all
+	Topic   string        // "" = outcomes of OUT; else the notifications that a route makes under this topic
+	Workers int           // deliveries at a time; default 1, which keeps their order
+	ByTwin  bool          // those of one twin one after the other and in order, also when one has to be tried again
+	AckWait time.Duration // after which the server gives to somebody else what was fetched by one who shows no sign of life; default 15 s
+	Trouble func(error)   // told of what the deliveries mend themselves, and of ErrGone; may be nil
 }
 
-var kindSubjects = map[rules.Kind]string{
-	rules.Output: "out.>", rules.Alert: "alert.>", rules.Sticker: "sticker.>", rules.Notification: "notify.>", rules.Command: "cmd.>",
+// kindSubject is the subject that all outcomes of a kind in OUT fit; "" for all kinds.
+func (b *Bus) kindSubject(k rules.Kind) string {
+	if k == "" {
+		return ""
+	}
+	return b.root + kindTokens[k] + ">"
 }
 
-// Subscribe makes the durable consumer, so that every outcome from now on waits
+// ErrGone is what the error wraps when outcomes were removed from a stream
+// before a sink had them, or a sink's place in it was.
+var ErrGone = errors.New("removed by somebody else")
+
+const (
+	defaultAckWait = 15 * time.Second
+	// How many outcomes may wait for their next attempt before a sink gets no
+	// others. By twin they wait in memory, and a twin has but a share of it.
+	maxAway = 1000
+	maxHeld = 8192
+)
+
+// Subscribe makes the durable consumers, so that every outcome from now on waits
 // for the sink, also while nobody delivers.
 func (b *Bus) Subscribe(ctx context.Context, s Subscription) (*Deliveries, error) {
-	stream := b.out
+	s.Workers = max(s.Workers, 1)
+	if s.AckWait == 0 {
+		s.AckWait = defaultAckWait
+	}
+	pending := max(maxAway, 4*s.Workers)
+	if s.ByTwin {
+		pending = max(maxHeld, 4*s.Workers)
+	}
 	c := jetstream.ConsumerConfig{
 		Durable: sinkPrefix + key(s.Name), Description: "sink " + s.Name,
 		DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: max(s.AckWait, 30*time.Second), MaxDeliver: -1, MaxAckPending: 512,
-		FilterSubject: kindSubjects[s.Kind],
+		AckWait: s.AckWait, MaxDeliver: -1, MaxAckPending: pending,
+		FilterSubject: b.kindSubject(s.Kind),
 	}
-	if s.Topic != "" {
-		stream = b.notify
+	d := &Deliveries{bus: b, subscription: s, pending: pending}
+	if s.Topic == "" {
+		again := c
+		again.Durable, again.Description = retryPrefix+key(s.Name), "dead letters for the sink "+s.Name
+		again.DeliverPolicy, again.FilterSubject = jetstream.DeliverAllPolicy, b.retrySubject(s.Name)+".*"
+		d.backlogs = []*backlog{{bus: b, name: s.Name, stream: b.out, config: c}, {bus: b, name: s.Name, stream: b.notify, config: again, letters: true}}
+	} else {
 		c.Durable += "==" + key(s.Topic) // a key never has two of them
-		c.FilterSubject = topicSubject(s.Topic)
+		c.FilterSubject = b.topicSubject(s.Topic)
+		d.backlogs = []*backlog{{bus: b, name: s.Name, stream: b.notify, config: c}}
 	}
-	if old, err := stream.Consumer(ctx, c.Durable); err == nil {
-		// Where a consumer began is fixed when it is made.
-		was := old.CachedInfo().Config
-		c.DeliverPolicy, c.OptStartSeq, c.OptStartTime = was.DeliverPolicy, was.OptStartSeq, was.OptStartTime
-	} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
-	}
-	consumer, err := stream.CreateOrUpdateConsumer(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
-	}
-	if s.Workers == 0 {
-		s.Workers = 1
+	for _, l := range d.backlogs {
+		if err := l.make(ctx); err != nil {
+			return nil, fmt.Errorf("sink %s: %w", s.Name, err)
+		}
 	}
 	b.sinks.Store(c.Durable, true)
-	return &Deliveries{subscription: s, consumer: consumer}, nil
+	return d, nil
 }
 
-const sinkPrefix = "sink_"
+const (
+	sinkPrefix  = "sink_"
+	retryPrefix = "retry_"
+)
 
 func (b *Bus) subscribed(durable string) bool {
 	_, ok := b.sinks.Load(durable)
 	return ok
 }
 
-// Deliveries are what waits for one sink.
+// backlog is a durable consumer: what waits for a sink in one stream.
+type backlog struct {
+	bus      *Bus
+	name     string // of the sink
+	stream   jetstream.Stream
+	config   jetstream.ConsumerConfig
+	consumer jetstream.Consumer
+	letters  bool // what waits are letters to deliver again
+}
+
+// make finds the consumer or makes it. Where one began is fixed when it is made.
+func (l *backlog) make(ctx context.Context) error {
+	if old, err := l.stream.Consumer(ctx, l.config.Durable); err == nil {
+		was := old.CachedInfo().Config
+		l.config.DeliverPolicy, l.config.OptStartSeq, l.config.OptStartTime = was.DeliverPolicy, was.OptStartSeq, was.OptStartTime
+	} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return err
+	}
+	var err error
+	l.consumer, err = l.stream.CreateOrUpdateConsumer(ctx, l.config)
+	return err
+}
+
+// Deliveries are what waits for one sink. They can be run again when they have
+// ended, and by one process at a time.
 type Deliveries struct {
+	bus          *Bus
 	subscription Subscription
-	consumer     jetstream.Consumer
+	backlogs     []*backlog
+	pending      int // the most that may be unacknowledged
 }
 
 // Waiting is the number of outcomes that have not been dealt with.
-func (d *Deliveries) Waiting(ctx context.Context) (int, error) {
-	info, err := d.consumer.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("sink %s: %w", d.subscription.Name, err)
+func (d *Deliveries) Waiting(ctx context.Context) (n int, err error) {
+	for _, l := range d.backlogs {
+		info, err := l.consumer.Info(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("sink %s: %w", l.name, err)
+		}
+		n += int(info.NumPending) + info.NumAckPending
 	}
-	return int(info.NumPending) + info.NumAckPending, nil
+	return n, nil
 }
 
-// nextWait is how long a worker's pull waits for an outcome; a stop waits for it.
-const nextWait = 500 * time.Millisecond
+// ordered says whether it matters in which order deliveries begin.
+func (d *Deliveries) ordered() bool { return d.subscription.ByTwin || d.subscription.Workers == 1 }
+
+func (d *Deliveries) trouble(err error) {
+	if d.subscription.Trouble != nil {
+		d.subscription.Trouble(fmt.Errorf("sink %s: %w", d.subscription.Name, err))
+	}
+}
 
 // Run calls deliver for each outcome until ctx ends, then waits for the calls
-// that are under way. The context that deliver gets lives on until grace after
-// that: what is half delivered may finish.
-//
-// A worker pulls one outcome at a time. What a client fetches ahead would run
-// out of its AckWait behind a slow sink, and be delivered twice.
+// that are under way and for the server's word that it knows what is done. The
+// context that deliver gets lives on until grace after that: what is half
+// delivered may finish. What was fetched and not begun goes back to the server,
+// for whoever runs next.
 func (d *Deliveries) Run(ctx context.Context, grace time.Duration, deliver func(context.Context, Delivery) Answer) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
-	var workers sync.WaitGroup
-	for range d.subscription.Workers {
-		workers.Go(func() {
-			for ctx.Err() == nil {
-				d.next(ctx, work, deliver)
-			}
-		})
+	r, err := newDispatcher(d)
+	if err != nil {
+		return fmt.Errorf("sink %s: %w", d.subscription.Name, err)
 	}
-	workers.Wait()
+	defer r.close()
+	r.start(ctx, work, deliver)
+	r.run(ctx)
 	return nil
 }
 
-// next delivers one outcome, if one comes. While the bus is away it waits.
-func (d *Deliveries) next(ctx, work context.Context, deliver func(context.Context, Delivery) Answer) {
-	m, err := d.consumer.Next(jetstream.FetchMaxWait(nextWait))
-	switch {
-	case err == nil:
-		deliverOne(work, m, deliver)
-	case !errors.Is(err, nats.ErrTimeout):
-		timer := time.NewTimer(nextWait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// deliverOne acknowledges as the answer says. A failed acknowledgement needs no
-// word: the outcome comes again.
-func deliverOne(ctx context.Context, m jetstream.Msg, deliver func(context.Context, Delivery) Answer) {
-	d := Delivery{Attempt: 1, Data: m.Data()}
-	if meta, err := m.Metadata(); err == nil {
-		d.Attempt, d.Seq = int(meta.NumDelivered), meta.Sequence.Stream
-	}
-	d.Outcome, d.Err = readOutcome(m)
-	answer := deliver(ctx, d)
-	switch {
-	case answer.Done:
-		// The server's word that it knows: a plain acknowledgement could still be
-		// on its way when the process or the embedded server ends.
-		ack, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
-		defer cancel()
-		m.DoubleAck(ack) //nolint:errcheck // see above
-	case answer.Again > 0:
-		m.NakWithDelay(answer.Again) //nolint:errcheck // see above
-	default:
-		m.Nak() //nolint:errcheck // see above
-	}
-}
-
-// readOutcome puts together what the body, the header and the subject say.
-func readOutcome(m jetstream.Msg) (rules.Outcome, error) {
-	o, err := rules.DecodeOutcome(m.Data())
+// readOutcome puts together what the body and the subject say.
+func (b *Bus) readOutcome(subject string, data []byte) (rules.Outcome, error) {
+	o, err := rules.DecodeOutcome(data)
 	if err != nil {
 		return o, err
 	}
-	mark, hops, err := parseCause(m.Headers().Get(headerCause))
-	if err != nil {
-		return o, err
-	}
-	o.Index, o.Hops, o.Source = mark.Index, hops, o.Twin
-	if o.Kind == rules.Notification {
-		o.ID = m.Headers().Get(headerID)
-	}
-	if t := strings.Split(m.Subject(), "."); o.Kind == rules.Output && len(t) > 2 {
+	o.Source = o.Twin
+	if t := strings.Split(strings.TrimPrefix(subject, b.root), "."); o.Kind == rules.Output && len(t) > 2 {
 		o.Source = Name(t[2])
 	}
 	return o, nil

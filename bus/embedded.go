@@ -20,6 +20,25 @@ const maxPayload = 8 << 20
 // lockPatience is how long a folder may still be another's.
 const lockPatience = 2 * time.Second
 
+// bucketBytes is what the buckets may have beside the streams: a million twins
+// with their states are about two gibibytes.
+const bucketBytes = 4 << 30
+
+// spareMemory is what streams of others may have in memory beside the engine's.
+const spareMemory = 1 << 30
+
+// sizes are what the streams may have together on disk and in memory.
+func (s Streams) sizes() (store, memory int64) {
+	for _, stream := range []Stream{s.Feed, s.Out, s.Dead, s.Alerts, s.Notify} {
+		if stream.Storage == Memory {
+			memory += stream.MaxBytes
+		} else {
+			store += stream.MaxBytes
+		}
+	}
+	return store, memory
+}
+
 // embedded is a NATS server in this process.
 type embedded struct {
 	server *server.Server
@@ -40,12 +59,13 @@ func startEmbedded(c Config) (*embedded, error) {
 		return nil, fmt.Errorf("data folder %s: %w", c.Dir, err)
 	}
 	e := &embedded{lock: lock}
+	store, memory := c.Streams.sizes()
 	opts := &server.Options{
 		ServerName: "tocsin", JetStream: true, StoreDir: c.Dir, NoLog: true, NoSigs: true, DontListen: true,
 		MaxPayload:        maxPayload,
 		SyncAlways:        c.Durability == Always,
-		JetStreamMaxStore: 2 * (c.FeedMaxBytes + c.OutMaxBytes + c.DeadMaxBytes + c.AlertsMaxBytes + notifyMaxBytes),
-		JetStreamLimits:   server.JSLimitOpts{MaxBatchInflightPerStream: 50},
+		JetStreamMaxStore: 2*store + bucketBytes, JetStreamMaxMemory: 2*memory + spareMemory,
+		JetStreamLimits: server.JSLimitOpts{MaxBatchInflightPerStream: 50},
 	}
 	if c.Durability == Interval {
 		opts.SyncInterval = time.Second

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 // The streams. Their subjects are described in docs/wire.md.
 const (
 	feedStream    = "FEED"   // samples and control messages, in the order in which they are judged
-	outStream     = "OUT"    // outcomes; its last message is the checkpoint
+	outStream     = "OUT"    // outcomes; the last one of each partition is its checkpoint
 	deadStream    = "DLQ"    // what could not be read, judged or delivered
 	historyStream = "ALERTS" // the alerts of OUT, kept for longer
 	notifyStream  = "NOTIFY" // what the routes tell
@@ -20,16 +19,20 @@ const (
 
 // The headers on the wire.
 const (
-	headerTime   = "Tocsin-Time"  // of a sample: occurredAt, RFC 3339; without it the broker's time counts
-	headerKind   = "Tocsin-Kind"  // of an outcome: its kind
-	headerCause  = "Tocsin-Cause" // of an outcome: Mark and hops
-	headerID     = "Tocsin-Id"    // of a notification: its ID, which the body does not have
+	headerTime   = "Tocsin-Time" // of a sample: occurredAt, RFC 3339; without it the broker's time counts
 	headerReason = "Tocsin-Reason"
 	headerTwin   = "Tocsin-Twin"
 	headerFeed   = "Tocsin-Feed"
 	headerSeq    = "Tocsin-Seq" // of a dead letter: the sample's sequence and index in FEED
 	headerSink   = "Tocsin-Sink"
-	headerMsgID  = "Nats-Msg-Id"
+	headerRoute  = "Tocsin-Route"
+	headerSize   = "Tocsin-Size" // of a dead letter that is cut: bytes before that
+	headerGone   = "Tocsin-Gone" // what is left of the last letter of a partition: its number
+	// Of a dead letter of a sink: how often it was tried, and the outcome's subject. The
+	// latter of another one is that of its sample, where a header cannot have the names.
+	headerAttempts = "Tocsin-Attempts"
+	headerSubject  = "Tocsin-Subject"
+	headerMsgID    = "Nats-Msg-Id"
 )
 
 const hexDigits = "0123456789ABCDEF"
@@ -93,9 +96,12 @@ func Name(token string) string {
 // partition is the number that the server's {{partition(n,1)}} gives to the
 // token: FNV-1a of its bytes modulo n.
 func partition(token string, n int) int {
-	h := fnv.New32a()
-	h.Write([]byte(token))
-	return int(h.Sum32() % uint32(n))
+	const offset, prime = 2166136261, 16777619 // hash/fnv would allocate
+	h := uint32(offset)
+	for i := range len(token) {
+		h = (h ^ uint32(token[i])) * prime
+	}
+	return int(h % uint32(n))
 }
 
 // key makes any name a key of a bucket, whose alphabet is smaller than a
@@ -113,13 +119,13 @@ func key(name string) string {
 	return string(b)
 }
 
-// Mark is the place of an outcome in the order of all outcomes: the sample that
-// caused it, and which of that sample's outcomes it is.
+// Mark is the place of an outcome in the order of all outcomes of its partition:
+// the sample that caused it, and which of that sample's outcomes it is.
 type Mark struct {
 	Seq     uint64 // of the message in FEED
 	Index   uint32 // of the sample in its message
-	Ordinal uint32 // of the outcome among those of its sample, from 0
-	Count   uint32 // of outcomes of its sample
+	Ordinal uint32 // of the outcome among those of its sample in this partition, from 0
+	Count   uint32 // of outcomes of its sample in this partition
 }
 
 // Covers says that an outcome at o had been stored when m was the last one.
@@ -133,56 +139,63 @@ func (m Mark) Covers(o Mark) bool {
 	return m.Ordinal >= o.Ordinal && m.Count > 0
 }
 
-// appendCause renders the header: seq.index ordinal/count hops.
-func appendCause(b []byte, m Mark, hops uint8) []byte {
+// appendMark renders the mark: seq.index ordinal/count.
+func appendMark(b []byte, m Mark) []byte {
 	b = strconv.AppendUint(b, m.Seq, 10)
 	b = append(b, '.')
 	b = strconv.AppendUint(b, uint64(m.Index), 10)
 	b = append(b, ' ')
 	b = strconv.AppendUint(b, uint64(m.Ordinal), 10)
 	b = append(b, '/')
-	b = strconv.AppendUint(b, uint64(m.Count), 10)
-	b = append(b, ' ')
-	return strconv.AppendUint(b, uint64(hops), 10)
+	return strconv.AppendUint(b, uint64(m.Count), 10)
 }
 
-func parseCause(s string) (m Mark, hops uint8, err error) {
-	if _, err := fmt.Sscanf(s, "%d.%d %d/%d %d", &m.Seq, &m.Index, &m.Ordinal, &m.Count, &hops); err != nil {
-		return Mark{}, 0, fmt.Errorf("header %s: got %q; want \"seq.index ordinal/count hops\"", headerCause, s)
+func parseMark(s string) (m Mark, err error) {
+	if _, err := fmt.Sscanf(s, "%d.%d %d/%d", &m.Seq, &m.Index, &m.Ordinal, &m.Count); err != nil {
+		return Mark{}, fmt.Errorf("got %q; want \"seq.index ordinal/count\"", s)
 	}
-	return m, hops, nil
+	return m, nil
 }
 
-// subject is where an outcome goes: see docs/wire.md.
-func subject(o *rules.Outcome, partitions int) string {
+// markOf is the mark that an outcome in OUT carries.
+func markOf(o *rules.Outcome) Mark {
+	return Mark{Seq: o.Seq, Index: o.Index, Ordinal: o.Ordinal, Count: o.Count}
+}
+
+// appendSubject renders where an outcome of partition p goes: see docs/wire.md.
+func appendSubject(b []byte, p int, o *rules.Outcome) []byte {
 	source := o.Source
 	if source == "" {
 		source = o.Twin
 	}
-	token := Token(source)
-	b := make([]byte, 0, 128)
-	put := func(parts ...string) string {
-		for i, p := range parts {
-			if i > 0 {
-				b = append(b, '.')
-			}
-			b = append(b, p...)
-		}
-		return string(b)
-	}
-	p := strconv.Itoa(partition(token, partitions))
+	b = append(b, kindTokens[o.Kind]...)
+	b = strconv.AppendInt(b, int64(p), 10)
 	switch o.Kind {
 	case rules.Output:
-		return put("out", p, token, Token(o.Feed), Token(o.Twin))
+		return addTokens(b, source, o.Feed, o.Twin)
 	case rules.Alert:
-		return put("alert", p, Token(o.Severity), Token(o.Interaction+":"+o.Rule), token, o.Event())
-	case rules.Sticker:
-		return put("sticker", p, token, Token(o.Feed))
+		return append(append(addTokens(b, o.Severity, o.Interaction+":"+o.Rule, source), '.'), o.Event()...)
 	case rules.Notification:
-		return put("notify", p, Token(o.Feed))
+		return addTokens(b, o.Feed)
 	default:
-		return put("cmd", p, token, Token(o.Feed))
+		return addTokens(b, source, o.Feed)
 	}
+}
+
+func addTokens(b []byte, names ...string) []byte {
+	for _, name := range names {
+		b = append(b, '.')
+		if name == "" {
+			b = append(b, '%')
+		}
+		b = appendToken(b, name)
+	}
+	return b
+}
+
+// kindTokens begin the subjects of OUT.
+var kindTokens = map[rules.Kind]string{
+	rules.Output: "out.", rules.Alert: "alert.", rules.Sticker: "sticker.", rules.Notification: "notify.", rules.Command: "cmd.",
 }
 
 // outSubjects are the subjects of OUT, in the order of the kinds.

@@ -70,7 +70,7 @@ func (d *door) add(s *rules.Sample, alone bool) error {
 		if err := d.flush(p); err != nil {
 			return err
 		}
-		m := nats.NewMsg("feed." + strconv.Itoa(p) + "." + token + "." + Token(s.Feed))
+		m := nats.NewMsg(d.bus.root + "feed." + strconv.Itoa(p) + "." + token + "." + Token(s.Feed))
 		m.Data = s.Data
 		if !s.At.IsZero() {
 			m.Header.Set(headerTime, s.At.UTC().Format(time.RFC3339Nano))
@@ -97,7 +97,7 @@ func (d *door) flush(p int) error {
 	}
 	delete(d.open, p)
 	delete(d.count, p)
-	m := nats.NewMsg("feed." + strconv.Itoa(p) + "._batch")
+	m := nats.NewMsg(d.bus.root + "feed." + strconv.Itoa(p) + "._batch")
 	m.Data = buf.Bytes()
 	return d.send(m, "")
 }
@@ -147,6 +147,9 @@ const (
 	codeMemExceeded = 10028
 )
 
+// codeUnknownBatch is the server's code for a message of a batch that has ended.
+const codeUnknownBatch = 10208
+
 // errAway is what the client calls an exceeded buffer: there is none, on purpose.
 var errAway = errors.New("NATS is out of reach; connecting again")
 
@@ -167,9 +170,11 @@ func putError(err error) error {
 	return fmt.Errorf("stream %s: %w", feedStream, away(err))
 }
 
+func (b *Bus) controlSubject(p int) string { return b.root + "feed." + strconv.Itoa(p) + "._ctl" }
+
 // PutControl stores a control message in a partition's order and gives its sequence.
 func (b *Bus) PutControl(ctx context.Context, p int, body []byte) (uint64, error) {
-	ack, err := b.js.Publish(ctx, "feed."+strconv.Itoa(p)+"._ctl", body)
+	ack, err := b.js.Publish(ctx, b.controlSubject(p), body)
 	if err != nil {
 		return 0, putError(err)
 	}
@@ -184,7 +189,7 @@ type FeedState struct {
 
 // FeedState asks the server.
 func (b *Bus) FeedState(ctx context.Context) (FeedState, error) {
-	info, err := b.feed.Info(ctx, jetstream.WithSubjectFilter("feed.*._ctl"))
+	info, err := b.feed.Info(ctx, jetstream.WithSubjectFilter(b.root+"feed.*._ctl"))
 	if err != nil {
 		return FeedState{}, fmt.Errorf("stream %s: %w", feedStream, err)
 	}

@@ -2,12 +2,11 @@ package bus
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"tocsin.internal/rules"
 )
@@ -37,27 +36,59 @@ type Message struct {
 	Wall      bool      // Tick: At is the wall's time, not that of the newest sample
 	Data      []byte
 	Reason    string // Unreadable only: a dead letter's reason
+	Pending   uint64 // messages that its consumer had still to send after it
 }
 
-// Reader gives the messages of FEED in their order. One goroutine may use it.
+// Reader gives the messages of FEED, those of each partition in their order. It
+// reads the whole stream, or some partitions one by one; it goes on by itself
+// when the server was away. One goroutine may use it; Wake may be called from any.
 type Reader struct {
 	*intake[Message]
-	bus   *Bus
-	paths map[string]path
+	bus        *Bus
+	partitions map[int]*reading
 }
 
-// Read begins at sequence from.
-func (b *Bus) Read(ctx context.Context, from uint64) (*Reader, error) {
-	r := &Reader{bus: b, paths: map[string]path{}}
-	var err error
-	r.intake, err = newIntake(ctx, b.feed, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
-	}, r.message)
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", feedStream, err)
-	}
-	return r, nil
+// NewReader begins a reader that reads nothing yet.
+func (b *Bus) NewReader() *Reader {
+	r := &Reader{bus: b, partitions: map[int]*reading{}}
+	r.intake = newIntake(b.nc, func(m *nats.Msg, d delivery) Message { return b.message(m.Subject, m.Header, m.Data, d) })
+	return r
 }
+
+// Whole reads all partitions from the sequence on, in place of whatever it read
+// before, of which nothing comes any more.
+func (r *Reader) Whole(ctx context.Context, from uint64) error {
+	r.Clear()
+	_, err := r.add(ctx, r.bus.feed.CachedInfo().Config.Name, "", from)
+	return err
+}
+
+// Add reads partition p from the sequence on, in place of an earlier reading of
+// p, of which nothing comes any more. It is not for a reader of the whole stream.
+func (r *Reader) Add(ctx context.Context, p int, from uint64) error {
+	r.Remove(p)
+	reading, err := r.add(ctx, r.bus.feed.CachedInfo().Config.Name, r.bus.partitionSubject(p), from)
+	if err == nil {
+		r.partitions[p] = reading
+	}
+	return err
+}
+
+// Remove ends the reading of partition p; nothing of it comes any more.
+func (r *Reader) Remove(p int) {
+	if reading, ok := r.partitions[p]; ok {
+		delete(r.partitions, p)
+		r.remove(reading)
+	}
+}
+
+// Clear ends all readings; others may begin.
+func (r *Reader) Clear() {
+	r.clear()
+	clear(r.partitions)
+}
+
+func (b *Bus) partitionSubject(p int) string { return b.root + "feed." + strconv.Itoa(p) + ".>" }
 
 // path is what a subject of FEED says.
 type path struct {
@@ -66,21 +97,12 @@ type path struct {
 	twin, feed string
 }
 
-func (r *Reader) message(raw jetstream.Msg) Message {
-	m := Message{Data: raw.Data()}
-	if meta, err := raw.Metadata(); err == nil {
-		m.Seq, m.Stored = meta.Sequence.Stream, meta.Timestamp
+func (b *Bus) message(subject string, header nats.Header, data []byte, d delivery) Message {
+	p := b.parsePath(subject)
+	m := Message{
+		Seq: d.seq, Partition: p.partition, Kind: p.kind, Twin: p.twin, Feed: p.feed,
+		At: d.stored, Stored: d.stored, Data: data, Pending: d.pending,
 	}
-	m.At = m.Stored
-	p, ok := r.paths[raw.Subject()]
-	if !ok {
-		p = parsePath(raw.Subject(), r.bus.config.Partitions)
-		if len(r.paths) > 100_000 {
-			clear(r.paths) // a bound on what strangers' subjects may cost
-		}
-		r.paths[raw.Subject()] = p
-	}
-	m.Partition, m.Kind, m.Twin, m.Feed = p.partition, p.kind, p.twin, p.feed
 	switch p.kind {
 	case OneSample:
 	case Tick:
@@ -92,12 +114,11 @@ func (r *Reader) message(raw jetstream.Msg) Message {
 	default:
 		return m
 	}
-	header := raw.Headers()
 	if len(header) == 0 {
 		return m
 	}
-	if kind := header.Get(headerKind); kind != "" {
-		m.readOutput(header.Get(headerCause))
+	if sourceStream(header) == b.config.Streams.Out.Name {
+		m.readOutput()
 		return m
 	}
 	if at := header.Get(headerTime); at != "" {
@@ -112,40 +133,46 @@ func (r *Reader) message(raw jetstream.Msg) Message {
 }
 
 // readOutput takes the sample out of the output that an interaction made.
-func (m *Message) readOutput(cause string) {
-	_, hops, err := parseCause(cause)
-	if err != nil {
-		m.Kind, m.Reason = Unreadable, "cause"
-		return
-	}
+func (m *Message) readOutput() {
 	o, err := rules.DecodeOutcome(m.Data)
 	if err != nil {
 		m.Kind, m.Reason = Unreadable, "outcome"
 		return
 	}
-	m.At, m.Data, m.Hops = o.At, o.Data, hops
+	m.At, m.Data, m.Hops = o.At, o.Data, o.Hops
 }
 
-func parsePath(subject string, partitions int) path {
-	t := strings.Split(subject, ".")
+func (b *Bus) parsePath(subject string) path {
 	bad := path{kind: Unreadable}
-	if len(t) < 3 || t[0] != "feed" {
-		return bad
+	rest, own := strings.CutPrefix(subject, b.root+"feed.")
+	if !own { // an existing stream keeps samples under the subjects at which they came
+		twin, feed, ok := b.door.match(subject)
+		if !ok {
+			return bad
+		}
+		return path{partition: partition(twin, b.config.Partitions), kind: OneSample, twin: Name(twin), feed: Name(feed)}
 	}
-	p, err := strconv.Atoi(t[1])
-	if err != nil || p < 0 || p >= partitions {
+	number, rest, ok := strings.Cut(rest, ".")
+	p, err := strconv.Atoi(number)
+	if !ok || err != nil || p < 0 || p >= b.config.Partitions {
 		return bad
-	}
-	switch {
-	case len(t) == 3 && t[2] == "_ctl":
-		return path{partition: p, kind: Control}
-	case len(t) == 3 && t[2] == tickToken:
-		return path{partition: p, kind: Tick}
-	case len(t) == 3 && t[2] == "_batch":
-		return path{partition: p, kind: ManySamples}
-	case len(t) == 4:
-		return path{partition: p, kind: OneSample, twin: Name(t[2]), feed: Name(t[3])}
 	}
 	bad.partition = p
+	if output, ok := strings.CutPrefix(rest, "_out."); ok && strings.IndexByte(output, '.') >= 0 {
+		rest = output // else it is a twin of that name
+	}
+	twin, feed, named := strings.Cut(rest, ".")
+	switch {
+	case named && strings.IndexByte(feed, '.') < 0:
+		return path{partition: p, kind: OneSample, twin: Name(twin), feed: Name(feed)}
+	case named:
+		return bad
+	case twin == "_ctl":
+		return path{partition: p, kind: Control}
+	case twin == tickToken:
+		return path{partition: p, kind: Tick}
+	case twin == "_batch":
+		return path{partition: p, kind: ManySamples}
+	}
 	return bad
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -27,30 +25,34 @@ func (b *Bus) Retained(ctx context.Context, p int, since time.Time, before uint6
 
 func (b *Bus) retained(ctx context.Context, p int, since time.Time, before uint64, take func(Message) bool) error {
 	wrap := func(err error) error { return fmt.Errorf("stream %s: what is retained: %w", feedStream, err) }
+	var filter []string
+	if b.partitioned {
+		filter = []string{b.partitionSubject(p)}
+	}
 	c, err := b.feed.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{"feed." + strconv.Itoa(p) + ".>"}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
+		FilterSubjects: filter, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
 	})
 	if err != nil {
 		return wrap(err)
 	}
-	r := Reader{bus: b, paths: map[string]path{}}
 	for {
-		batch, err := c.Fetch(retainedBatch, jetstream.FetchMaxWait(time.Second))
+		batch, err := c.FetchNoWait(retainedBatch)
 		if err != nil {
 			return wrap(err)
 		}
 		n := 0
 		for raw := range batch.Messages() {
 			n++
-			m := r.message(raw)
-			if m.Seq >= before || !take(m) {
-				return nil
+			d, ok := parseDelivery(raw.Reply())
+			if !ok {
+				return wrap(jetstream.ErrNotJSMessage)
 			}
-			if meta, err := raw.Metadata(); err == nil && meta.NumPending == 0 {
+			m := b.message(raw.Subject(), raw.Headers(), raw.Data(), d)
+			if m.Seq >= before || m.Partition == p && !take(m) || d.pending == 0 {
 				return nil
 			}
 		}
-		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
+		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
 			return wrap(err)
 		}
 		if ctx.Err() != nil {

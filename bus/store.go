@@ -2,11 +2,9 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"math"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,8 +21,10 @@ func (b *Bus) makeBuckets(ctx context.Context) error {
 		{&b.silences, jetstream.KeyValueConfig{Bucket: "silences", Description: "what is not told, and until when", History: 5, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
 		{&b.router, jetstream.KeyValueConfig{Bucket: "router", Description: "groups of alerts that are to be told", History: 1, Compression: true, Replicas: b.config.Replicas}},
 		{&b.held, jetstream.KeyValueConfig{Bucket: "held", Description: "alerts that were kept from a sink", History: 1, Compression: true, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
+		{&b.pool, jetstream.KeyValueConfig{Bucket: "pool", Description: "the workers, and who does what", History: 1, LimitMarkerTTL: time.Second, Replicas: b.config.Replicas}},
 		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions", History: 64, Compression: true, Replicas: b.config.Replicas}},
 	} {
+		bucket.config.Bucket = joined(b.config.Prefix, bucket.config.Bucket)
 		kv, err := b.js.CreateOrUpdateKeyValue(ctx, bucket.config)
 		if err != nil {
 			return fmt.Errorf("bucket %s: %w", bucket.config.Bucket, err)
@@ -96,151 +96,57 @@ func under(ctx context.Context, kv jetstream.KeyValue, pattern string) iter.Seq2
 	}
 }
 
-// SaveSnapshot keeps the state of partition p in place of the one before.
-func (b *Bus) SaveSnapshot(ctx context.Context, p int, state []byte) error {
-	if err := savePieces(ctx, b.snaps, fmt.Sprintf("p%d", p), state); err != nil {
-		return fmt.Errorf("snapshot of partition %d: %w", p, err)
+// LoadSnapshot gives the state of partition p, or nil and revision 0 when there is none.
+func (b *Bus) LoadSnapshot(ctx context.Context, p int) ([]byte, Revision, error) {
+	state, r, err := b.loadPieces(ctx, b.snaps, snapshotKey(p))
+	if err != nil {
+		return nil, 0, fmt.Errorf("snapshot of partition %d: %w", p, err)
 	}
-	return nil
+	return state, r, nil
 }
 
-// LoadSnapshot gives the state of partition p, or nil when there is none.
-func (b *Bus) LoadSnapshot(ctx context.Context, p int) ([]byte, error) {
-	state, err := loadPieces(ctx, b.snaps, fmt.Sprintf("p%d", p))
+// SaveSnapshot keeps the state of partition p, which stands for all messages of
+// FEED up to seq, in place of the one with the revision after; 0 = there must be
+// none. The error may wrap ErrOvertaken: then nothing was kept. After any other
+// error the same may be saved again after the same revision.
+func (b *Bus) SaveSnapshot(ctx context.Context, p int, seq uint64, state []byte, after Revision) (Revision, error) {
+	r, err := b.savePieces(ctx, b.snaps, snapshotKey(p), state, seq, after)
 	if err != nil {
-		return nil, fmt.Errorf("snapshot of partition %d: %w", p, err)
+		return 0, fmt.Errorf("snapshot of partition %d: %w", p, away(err))
 	}
-	return state, nil
+	return r, nil
 }
 
-// full is the fill of a stream from which room is made before its time.
-const full = 0.8
-
-// MakeRoom drops what is no longer needed: of FEED what every snapshot covers
-// (sequences up to judged) and is older than the replay window, of OUT what
-// every consumer has dealt with and is older; both earlier when they are 80 %
-// full. The last outcome always stays: it is the checkpoint. Consumers of sinks
-// that are not subscribed any more do not count.
-func (b *Bus) MakeRoom(ctx context.Context, judged uint64) error {
-	if err := makeRoom(ctx, b.feed, judged, b.config.ReplayWindow); err != nil {
-		return err
+// ClaimSnapshot gives the snapshot of partition p another revision, so that
+// whoever would save after the one before is overtaken. Where there is none
+// there is nothing to claim: after and the answer are 0.
+func (b *Bus) ClaimSnapshot(ctx context.Context, p int, after Revision) (Revision, error) {
+	h, r, err := b.readHead(ctx, b.snaps, snapshotKey(p))
+	if err == nil && r != after {
+		err = ErrOvertaken
 	}
-	info, err := b.out.Info(ctx)
+	if err == nil && r != 0 {
+		h.By, h.After = "", 0
+		r, err = b.putHead(ctx, b.snaps, snapshotKey(p), h, after)
+	}
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", outStream, err)
+		return 0, fmt.Errorf("snapshot of partition %d: %w", p, away(err))
 	}
-	if info.State.LastSeq == 0 {
-		return nil
-	}
-	needed, err := b.unprojected(ctx) // the first that is still needed
-	if err != nil {
-		return err
-	}
-	needed = min(needed, info.State.LastSeq)
-	for c := range b.out.ListConsumers(ctx).Info() {
-		if left := strings.HasPrefix(c.Name, sinkPrefix) && !b.subscribed(c.Name); !left {
-			first, err := b.firstNeeded(ctx, c)
-			if err != nil {
-				return err
-			}
-			needed = min(needed, first)
-		}
-	}
-	return makeRoom(ctx, b.out, needed-1, b.config.ReplayWindow)
+	return r, nil
 }
 
-// firstNeeded is the first sequence that a consumer has not dealt with. The
-// floor of one with a filter stays where its last message was.
-//
-// A consumer hears of a message a moment after it has been stored. That nothing
-// is pending is therefore asked of the stream: otherwise what has just come
-// would be taken for dealt with, and purged.
-func (b *Bus) firstNeeded(ctx context.Context, c *jetstream.ConsumerInfo) (uint64, error) {
-	switch {
-	case c.NumAckPending > 0 || c.NumRedelivered > 0:
-		return c.AckFloor.Stream + 1, nil
-	case c.NumPending > 0:
-		return c.Delivered.Stream + 1, nil
-	}
-	subject := c.Config.FilterSubject
-	if subject == "" {
-		subject = ">"
-	}
-	first, err := b.firstFrom(ctx, c.Delivered.Stream+1, subject)
-	if err != nil {
-		return 0, fmt.Errorf("consumer %s: %w", c.Name, err)
-	}
-	return first, nil
-}
-
-// firstFrom is the sequence of the first outcome from seq on under a subject;
-// none is beyond all others.
-func (b *Bus) firstFrom(ctx context.Context, seq uint64, subject string) (uint64, error) {
-	m, err := b.out.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return math.MaxUint64, nil
-	case err != nil:
-		return 0, err
-	}
-	return m.Sequence, nil
-}
-
-func makeRoom(ctx context.Context, s jetstream.Stream, upTo uint64, window time.Duration) error {
-	info, err := s.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", s.CachedInfo().Config.Name, err)
-	}
-	st := info.State
-	if st.Msgs == 0 || st.FirstSeq > upTo {
-		return nil
-	}
-	if float64(st.Bytes) < full*float64(info.Config.MaxBytes) {
-		if time.Since(st.FirstTime) < window {
-			return nil
-		}
-		first, err := firstSince(ctx, s, time.Now().Add(-window))
+// SnapshotSeqs gives the sequence of FEED that each partition's snapshot stands
+// for; 0 where there is no snapshot, or one that was written before they said it.
+func (b *Bus) SnapshotSeqs(ctx context.Context) ([]uint64, error) {
+	seqs := make([]uint64, b.config.Partitions)
+	for p := range seqs {
+		h, _, err := b.readHead(ctx, b.snaps, snapshotKey(p))
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", info.Config.Name, err)
+			return nil, fmt.Errorf("snapshot of partition %d: %w", p, err)
 		}
-		upTo = min(upTo, first-1)
+		seqs[p] = h.Seq
 	}
-	if err := s.Purge(ctx, jetstream.WithPurgeSequence(upTo+1)); err != nil {
-		return fmt.Errorf("stream %s: %w", info.Config.Name, err)
-	}
-	return nil
+	return seqs, nil
 }
 
-// soonGone is how long the server keeps a consumer that was made for one
-// question: while it is there, it counts as one that needs the stream.
-const soonGone = time.Second
-
-// firstSince is the sequence of the first message that is not older than t; one
-// beyond the last when there is none.
-func firstSince(ctx context.Context, s jetstream.Stream, t time.Time) (uint64, error) {
-	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t, HeadersOnly: true, InactiveThreshold: soonGone,
-	})
-	if err != nil {
-		return 0, err
-	}
-	batch, err := c.FetchNoWait(1)
-	if err != nil {
-		return 0, err
-	}
-	if m, ok := <-batch.Messages(); ok {
-		meta, err := m.Metadata()
-		if err != nil {
-			return 0, err
-		}
-		return meta.Sequence.Stream, nil
-	}
-	if err := batch.Error(); err != nil {
-		return 0, err
-	}
-	info, err := s.Info(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return info.State.LastSeq + 1, nil
-}
+func snapshotKey(p int) string { return "p" + strconv.Itoa(p) }

@@ -39,7 +39,7 @@ func (b *Bus) PutTick(ctx context.Context, at time.Time, wall bool) error {
 	futures := make([]jetstream.PubAckFuture, 0, b.config.Partitions)
 	for p := range b.config.Partitions {
 		n := strconv.Itoa(p)
-		m := nats.NewMsg("feed." + n + "." + tickToken)
+		m := nats.NewMsg(b.root + "feed." + n + "." + tickToken)
 		m.Data = body
 		m.Header.Set(headerMsgID, "tick/"+n+"/"+t.Clock+"/"+t.At.Format(time.RFC3339Nano))
 		f, err := b.js.PublishMsgAsync(m, jetstream.WithStallWait(publishTimeout))

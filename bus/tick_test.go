@@ -54,7 +54,7 @@ func TestForeignTicks(t *testing.T) {
 
 // A stream that gets nothing but ticks does not grow for ever.
 func TestTicksAreDroppedWhenTheyWereJudged(t *testing.T) {
-	b := open(t, Config{Partitions: 64, FeedMaxBytes: 1 << 20})
+	b := open(t, Config{Partitions: 64, Streams: Streams{Feed: Stream{MaxBytes: 1 << 20}}})
 	at := noon
 	var err error
 	for err == nil {
@@ -64,7 +64,8 @@ func TestTicksAreDroppedWhenTheyWereJudged(t *testing.T) {
 	require.ErrorIs(t, err, ErrFull)
 	state, err := b.FeedState(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, b.MakeRoom(t.Context(), state.Last-10))
+	judged(t, b, state.Last-10)
+	require.NoError(t, b.MakeRoom(t.Context()))
 	require.NoError(t, b.PutTick(t.Context(), at.Add(time.Second), true))
 	after, err := b.FeedState(t.Context())
 	require.NoError(t, err)
@@ -72,7 +73,8 @@ func TestTicksAreDroppedWhenTheyWereJudged(t *testing.T) {
 
 	b = open(t, Config{Partitions: 2, ReplayWindow: time.Nanosecond})
 	require.NoError(t, b.PutTick(t.Context(), noon, true))
-	require.NoError(t, b.MakeRoom(t.Context(), 1))
+	judged(t, b, 1)
+	require.NoError(t, b.MakeRoom(t.Context()))
 	after, err = b.FeedState(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, uint64(2), after.First)

@@ -6,214 +6,277 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"tocsin.internal/rules"
 )
 
-// The writer's window: how often the server acknowledges, and how many outcomes
-// may be on their way. Outcomes that are not acknowledged stay in memory.
+// Commit says how outcomes are stored in OUT.
+type Commit string
+
+// The commits. Both store the outcomes of a partition once, in their order and
+// without a gap, and refuse those of who is not its owner any more.
 const (
-	flow       = 250
-	window     = 4 * flow
-	ackPatient = 2 * time.Second // without an acknowledgement, something is wrong
+	CommitFast    Commit = "fast"    // one after the other: the fastest on one replica
+	CommitExactly Commit = "exactly" // in batches of which all is stored, or nothing: the fastest on more
 )
 
-// Writer stores outcomes in OUT in their order without a gap, by JetStream's
-// fast-ingest publish (server ADR-50): messages of a batch that never ends,
-// numbered in the reply subject, acknowledged every few hundred. Because there
-// is no gap, the last outcome that is stored tells what has been decided and
-// stored: it is the checkpoint. One goroutine may use a Writer.
-type Writer struct {
-	bus     *Bus
-	nc      *nats.Conn
-	trouble func(error) // told of what the writer is about to mend itself
-
-	pending []outMessage // not acknowledged, in order; the first has number first
-	spare   [][]byte     // memory of those that were
-	first   uint64       // number in the batch of pending[0]
-	sent    uint64       // number of the last one sent; 0 = no batch is open
-	inbox   string       // of the batch
-	sub     *nats.Subscription
-	header  nats.Header
-	cause   []byte // scratch
-
-	mu    sync.Mutex
-	acked uint64 // all numbers up to it are stored
-	ended bool   // the server takes no more in this batch
-	why   error  // why it ended, if not because it was told to
-	wake  chan struct{}
+// Writer stores outcomes in OUT, those of each partition in their order without
+// a gap. So the last one of a partition that is stored tells what has been
+// decided and stored: it is the partition's checkpoint. One goroutine may use a
+// Writer.
+type Writer interface {
+	// Own says that outcomes of the fence's partition may be written from now on.
+	// The fence is that of this writer's id.
+	Own(f Fence)
+	// Disown forgets what of a partition is not stored; Flush first to have it stored.
+	Disown(p int)
+	// Write sends an outcome of partition p on its way, with its mark as its
+	// cause. It blocks while too many are on their way, and while the bus is away;
+	// its error is that of ctx. What is of a partition that is not owned is dropped.
+	Write(ctx context.Context, p int, o *rules.Outcome, m Mark) error
+	// Flush returns nil when all that was written is stored, but for what was dropped.
+	Flush(ctx context.Context) error
+	// Lost gives the partitions that somebody else has fenced since the last call.
+	// What was written of them and is not stored was dropped, and so is what will be.
+	Lost() []int
+	// Close gives up what has not been stored.
+	Close()
 }
 
-type outMessage struct {
-	mark    Mark
-	kind    string
-	hops    uint8
-	subject string
-	body    []byte
-}
-
-// NewWriter begins a writer. trouble is told when the bus cannot be written to;
-// the writer itself tries until it can.
-func (b *Bus) NewWriter(ctx context.Context, trouble func(error)) (*Writer, error) {
-	nc, err := b.Dial(ctx)
+// NewWriter begins a writer. Its id is one that no other has ever had, a token of
+// at most 40 letters, digits, - and _. Trouble, which may be nil, is told when
+// the bus cannot be written to; the writer itself tries until it can.
+func (b *Bus) NewWriter(ctx context.Context, id string, trouble func(error)) (Writer, error) {
+	if id == "" || len(id) > 40 || key(id) != id {
+		return nil, fmt.Errorf("writer %q: want an id of 1 to 40 letters, digits, - and _", id)
+	}
+	nc, err := b.dial(ctx, nats.SkipSubjectValidation()) // they are rendered here
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{bus: b, nc: nc, trouble: trouble, wake: make(chan struct{}, 1), first: 1}
-	w.header = nats.Header{headerKind: []string{""}, headerCause: []string{""}}
+	l := ledger{bus: b, nc: nc, id: id, life: 1, trouble: trouble, parts: make([]holding, b.config.Partitions), renderer: newRenderer(b.root)}
+	var w interface {
+		Writer
+		listen() error
+	} = &fast{ledger: l}
+	if b.config.Commit == CommitExactly {
+		w = &exactly{ledger: l}
+	}
+	if err := w.listen(); err != nil {
+		nc.Close()
+		return nil, err
+	}
 	return w, nil
 }
 
-// Close gives up what has not been stored; Flush first.
-func (w *Writer) Close() { w.nc.Close() }
+// ledger is what writers of both kinds keep: the partitions that they own, and
+// the outcomes that are not known to be stored.
+type ledger struct {
+	bus     *Bus
+	nc      *nats.Conn
+	id      string
+	life    uint64 // of the batches' name: see batchID
+	broken  bool   // it has to be mended before anything can be written
+	unsure  bool   // a new life has begun, and what of the old one was stored is not known yet
+	trouble func(error)
 
-// Write sends one outcome on its way. It blocks while too many are on their
-// way, and while the bus is away; its error is that of ctx.
-func (w *Writer) Write(ctx context.Context, o *rules.Outcome, m Mark) error {
-	var body []byte
-	if n := len(w.spare); n > 0 {
-		body, w.spare = w.spare[n-1][:0], w.spare[:n-1]
-	}
-	w.pending = append(w.pending, outMessage{m, string(o.Kind), o.Hops, subject(o, w.bus.config.Partitions), o.AppendJSON(body)})
-	if err := w.send(len(w.pending) - 1); err != nil {
-		return w.mend(ctx, err)
-	}
-	return w.await(ctx, window)
+	parts   []holding
+	lost    []int
+	pending queue // in order
+	renderer
 }
 
-// Flush ends the batch and returns nil when every outcome written is stored.
-func (w *Writer) Flush(ctx context.Context) error {
-	if len(w.pending) == 0 && w.sent == 0 {
-		return nil
-	}
-	for {
-		if w.sent == 0 && len(w.pending) > 0 { // the last attempt to mend was given up
-			if err := w.mend(ctx, errAway); err != nil {
+// holding is a partition.
+type holding struct {
+	owned bool
+	era   uint32 // how often it has been owned
+	fence Fence
+	life  uint64 // the writer's life whose batches the fence names
+	armed uint64 // the batch that has the expectation of its fence
+}
+
+// Own implements Writer.
+func (l *ledger) Own(f Fence) {
+	h := &l.parts[f.Partition]
+	*h = holding{owned: true, era: h.era + 1, fence: f, life: 1}
+	l.lost = slices.DeleteFunc(l.lost, func(p int) bool { return p == f.Partition })
+}
+
+// Disown implements Writer.
+func (l *ledger) Disown(p int) {
+	l.parts[p].owned = false
+}
+
+// Lost implements Writer.
+func (l *ledger) Lost() []int {
+	lost := l.lost
+	l.lost = nil
+	return lost
+}
+
+// Close implements Writer.
+func (l *ledger) Close() { l.nc.Close() }
+
+// add puts an outcome at the end of what is pending.
+func (l *ledger) add(p int, o *rules.Outcome, m Mark) *outMessage {
+	o.Seq, o.Index, o.Ordinal, o.Count = m.Seq, m.Index, m.Ordinal, m.Count
+	next := l.pending.push()
+	next.partition, next.era, next.mark = p, l.parts[p].era, m
+	l.render(next, p, o)
+	return next
+}
+
+// current says whether the partition's fence names the batches of this life.
+func (l *ledger) current(p int) bool { return l.parts[p].life == l.life }
+
+// errStale says that a partition came to a writer that has mended since it began.
+var errStale = errors.New("the fence is of an earlier life")
+
+// mend gets the writer going again after err, by means of send, which sends
+// everything that is pending in new batches. It tries until ctx ends.
+func (l *ledger) mend(ctx context.Context, err error, send func() error) error {
+	l.broken = true
+	quiet := overtaken(err) || errors.Is(err, errStale) // a purge has taken the fence, or somebody else has the partition
+	wrap := func(err error) error { return fmt.Errorf("stream %s: %w", outStream, away(err)) }
+	err = wrap(err)
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		if !quiet {
+			if l.trouble != nil {
+				l.trouble(err)
+			}
+			if err := pause(ctx, wait); err != nil {
 				return err
 			}
+		}
+		quiet = false
+		if err = l.resume(ctx); err == nil {
+			if err = send(); err == nil {
+				l.broken = false
+				return nil
+			}
+			err = wrap(err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// resume begins a new life. It puts up every fence anew, which refuses what of
+// the old life is still on its way, also on a connection that is gone; a
+// partition that somebody else has fenced is lost. Then it forgets what turns
+// out to have been stored.
+func (l *ledger) resume(ctx context.Context) error {
+	if !l.unsure {
+		l.life++
+		l.unsure = true
+	}
+	if err := l.renew(ctx); err != nil {
+		return err
+	}
+	l.pending.keep(func(m *outMessage) bool { h := &l.parts[m.partition]; return h.owned && h.era == m.era })
+	tails := map[int]Mark{}
+	for i := range l.pending.n {
+		p := l.pending.at(i).partition
+		if _, found := tails[p]; found {
 			continue
 		}
-		if w.sent > 0 {
-			if err := w.nc.PublishRequest(endSubject, w.reply(w.sent+1, opEnd), nil); err != nil {
-				if err := w.mend(ctx, err); err != nil {
-					return err
-				}
-				continue
+		tail, err := l.bus.Tail(ctx, p)
+		if err != nil {
+			return err
+		}
+		tails[p] = tail
+	}
+	l.pending.keep(func(m *outMessage) bool { return !tails[m.partition].Covers(m.mark) })
+	l.unsure = false
+	return nil
+}
+
+// renew puts up the fences of this life, all at once.
+func (l *ledger) renew(ctx context.Context) error {
+	errs := make([]error, len(l.parts))
+	var wg sync.WaitGroup
+	for p := range l.parts {
+		h := &l.parts[p]
+		if !h.owned || l.current(p) {
+			continue
+		}
+		was := &h.fence.record
+		want := fenceRecord{Owner: was.Owner, Epoch: was.Epoch, Batch: batchID(l.id, l.life)}
+		wg.Go(func() {
+			f, err := l.bus.claim(ctx, p, want, func(old *fenceRecord) bool { return old.Owner == want.Owner && old.Epoch == want.Epoch })
+			if err == nil {
+				h.fence, h.life, h.armed = f, l.life, 0
 			}
+			errs[p] = err
+		})
+	}
+	wg.Wait()
+	for p, err := range errs {
+		if errors.Is(err, ErrFenced) {
+			l.parts[p].owned = false
+			l.lost = append(l.lost, p)
+			errs[p] = nil
 		}
-		if err := w.await(ctx, 0); err != nil {
-			return err
-		}
-		if len(w.pending) == 0 {
-			w.forget()
-			return nil
-		}
 	}
+	return errors.Join(errs...)
 }
 
-// The operations of the fast-ingest protocol, the last but one part of a reply subject.
-const (
-	opStart  = 0
-	opAppend = 1
-	opEnd    = 3
-)
-
-func (w *Writer) reply(number uint64, op int) string {
-	b := make([]byte, 0, 96)
-	b = append(b, w.inbox...)
-	b = append(b, '.')
-	b = strconv.AppendInt(b, flow, 10)
-	b = append(b, ".fail."...)
-	b = strconv.AppendUint(b, number, 10)
-	b = append(b, '.')
-	b = strconv.AppendInt(b, int64(op), 10)
-	b = append(b, ".$FI"...)
-	return string(b)
+// expect puts the expectation of a partition's fence into a message.
+func (h *holding) expect(root string, header nats.Header) {
+	header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(h.fence.Seq, 10)}
+	header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{root + fencePrefix + strconv.Itoa(h.fence.Partition)}
 }
 
-// send sends pending[i].
-func (w *Writer) send(i int) error {
-	op := opAppend
-	if w.sent == 0 {
-		if err := w.begin(); err != nil {
-			return err
-		}
-		op = opStart
-	}
-	p := &w.pending[i]
-	w.header[headerKind][0] = p.kind
-	w.cause = appendCause(w.cause[:0], p.mark, p.hops)
-	w.header[headerCause][0] = string(w.cause)
-	m := nats.Msg{Subject: p.subject, Reply: w.reply(w.sent+1, op), Header: w.header, Data: p.body}
-	if err := w.nc.PublishMsg(&m); err != nil {
-		return err
-	}
-	w.sent++
-	return nil
+// outMessage is an outcome on its way.
+type outMessage struct {
+	mark      Mark
+	partition int
+	era       uint32
+	subject   []byte
+	body      []byte
 }
 
-// begin opens a batch under a name of its own.
-func (w *Writer) begin() error {
-	inbox := nats.InboxPrefix + nuid.Next()
-	sub, err := w.nc.Subscribe(inbox+".>", func(m *nats.Msg) { w.answer(inbox, m.Data) })
-	if err != nil {
-		return err
-	}
-	w.mu.Lock()
-	w.inbox, w.acked, w.ended, w.why = inbox, 0, false, nil
-	w.mu.Unlock()
-	w.sub, w.first = sub, 1
-	return nil
+// answer is what the server says of a batch: that it has got so far (ack), that
+// messages were lost (gap), that one is refused (err), or, with no type, that it
+// has ended, and how many it has stored.
+type answer struct {
+	Type  string              `json:"type"`
+	Seq   uint64              `json:"seq"`
+	Count uint64              `json:"count"`
+	Error *jetstream.APIError `json:"error"`
 }
 
-func (w *Writer) forget() {
-	if w.sub != nil {
-		w.sub.Unsubscribe() //nolint:errcheck // the connection is gone, and with it the subscription
+func readAnswer(m *nats.Msg) (a answer, err error) {
+	if len(m.Data) == 0 && m.Header.Get("Status") == noResponders {
+		return a, nats.ErrNoResponders // the stream has no leader
 	}
-	w.sub, w.sent, w.first = nil, 0, 1
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		return a, fmt.Errorf("the answer %q is not understood: %w", bytes.TrimSpace(m.Data), err)
+	}
+	return a, nil
 }
 
-// answer takes what the server says of a batch: an acknowledgement on the way,
-// a gap (the end follows), or the end, which says how many it has stored.
-func (w *Writer) answer(inbox string, data []byte) {
-	var a struct {
-		Type  string              `json:"type"`
-		Seq   uint64              `json:"seq"`
-		Count uint64              `json:"count"`
-		Error *jetstream.APIError `json:"error"`
-	}
-	err := json.Unmarshal(data, &a)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if inbox != w.inbox {
-		return
-	}
-	switch {
-	case w.ended:
-		// Why it ended has been said; what comes now follows from it.
-	case err != nil:
-		w.ended, w.why = true, fmt.Errorf("the answer %q is not understood: %w", bytes.TrimSpace(data), err)
-	case a.Error != nil:
-		w.ended, w.why = true, writeError(a.Error)
-	case a.Type == "gap":
-		w.why = errors.New("messages were lost on their way")
-	case a.Type == "ack":
-		w.acked = max(w.acked, a.Seq)
-	case a.Type == "":
-		w.acked, w.ended = max(w.acked, a.Count), true
-	}
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
+// noResponders is the status of the answer to a message for which nobody is there.
+const noResponders = "503"
 
 func writeError(e *jetstream.APIError) error {
 	switch e.ErrorCode {
@@ -221,140 +284,4 @@ func writeError(e *jetstream.APIError) error {
 		return fmt.Errorf("%w: %s", ErrFull, e.Description)
 	}
 	return e
-}
-
-// await waits until at most n outcomes are on their way, or, for n = 0, until
-// the batch has ended; it mends what breaks meanwhile.
-func (w *Writer) await(ctx context.Context, n int) error {
-	var patience *time.Timer
-	for last := uint64(0); ; {
-		w.mu.Lock()
-		acked, ended, why := w.acked, w.ended, w.why
-		w.mu.Unlock()
-		w.reap(acked)
-		switch {
-		case ended && (len(w.pending) > 0 || n > 0):
-			if why == nil {
-				why = errors.New("the batch ended early")
-			}
-			return w.mend(ctx, why)
-		case ended, n > 0 && len(w.pending) <= n, n == 0 && w.sent == 0:
-			return nil
-		}
-		if patience == nil {
-			patience = time.NewTimer(ackPatient)
-			defer patience.Stop()
-		} else if acked > last {
-			patience.Reset(ackPatient)
-		}
-		last = acked
-		select {
-		case <-w.wake:
-		case <-patience.C:
-			return w.mend(ctx, fmt.Errorf("no acknowledgement for %s", ackPatient))
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// reap forgets what is stored.
-func (w *Writer) reap(acked uint64) {
-	if w.sent == 0 || acked < w.first {
-		return
-	}
-	n := int(min(acked-w.first+1, uint64(len(w.pending))))
-	w.drop(n)
-	w.first += uint64(n)
-}
-
-func (w *Writer) drop(n int) {
-	for i := range n {
-		if len(w.spare) < window {
-			w.spare = append(w.spare, w.pending[i].body)
-		}
-	}
-	w.pending = append(w.pending[:0], w.pending[n:]...)
-}
-
-// mend gets the writer going again after err: it lets the server finish with
-// the old batch, looks which outcome is the last that was stored, and sends
-// what comes after it in a new batch. It tries until ctx ends.
-func (w *Writer) mend(ctx context.Context, err error) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		if w.trouble != nil {
-			w.trouble(fmt.Errorf("stream %s: %w", outStream, away(err)))
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		}
-		if err = w.resume(ctx); err == nil {
-			return nil
-		}
-	}
-}
-
-func (w *Writer) resume(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	if w.sent > 0 {
-		if err := w.settle(ctx); err != nil {
-			return err
-		}
-	}
-	tail, err := w.bus.Tail(ctx)
-	if err != nil {
-		return err
-	}
-	w.forget()
-	n := 0
-	for n < len(w.pending) && tail.Covers(w.pending[n].mark) {
-		n++
-	}
-	w.drop(n)
-	for i := range w.pending {
-		if err := w.send(i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// settle returns when nothing of the old batch is on its way any more: the
-// server takes a connection's messages in order, so the answer to one more
-// message of the batch, whatever it says, comes after all of them.
-func (w *Writer) settle(ctx context.Context) error {
-	inbox := nats.NewInbox()
-	sub, err := w.nc.SubscribeSync(inbox)
-	if err != nil {
-		return err
-	}
-	defer sub.Unsubscribe() //nolint:errcheck // the connection is gone, and with it the subscription
-	// A plain publish that the stream must refuse: it expects an impossible sequence.
-	m := nats.Msg{Subject: endSubject, Reply: inbox, Header: nats.Header{jetstream.ExpectedLastSeqHeader: []string{"18446744073709551614"}}}
-	if err := w.nc.PublishMsg(&m); err != nil {
-		return err
-	}
-	_, err = sub.NextMsgWithContext(ctx)
-	return err
-}
-
-// Tail is the mark of the last outcome in OUT; the zero Mark when there is none.
-func (b *Bus) Tail(ctx context.Context) (Mark, error) {
-	m, err := b.out.GetLastMsgForSubject(ctx, ">")
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Mark{}, nil
-	}
-	if err != nil {
-		return Mark{}, fmt.Errorf("stream %s: the last outcome: %w", outStream, err)
-	}
-	mark, _, err := parseCause(m.Header.Get(headerCause))
-	if err != nil {
-		return Mark{}, fmt.Errorf("stream %s: message %d: %w", outStream, m.Sequence, err)
-	}
-	return mark, nil
 }

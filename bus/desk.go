@@ -1,0 +1,106 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+)
+
+// What workers ask the one at the desk goes by plain messages: an answer that
+// does not come is an error of who asks.
+const (
+	deskPatience = 10 * time.Second
+	deskPiece    = 512 << 10 // an answer goes in pieces, as servers limit messages
+	headerMore   = "Tocsin-More"
+)
+
+func (b *Bus) deskSubject() string { return "tocsin." + b.pool.Bucket() + ".desk" }
+
+// ServeDesk answers what other workers ask, several at a time, until ctx ends.
+func (b *Bus) ServeDesk(ctx context.Context, answer func(context.Context, []byte) []byte) error {
+	const atOnce = 16
+	places := make(chan struct{}, atOnce)
+	sub, err := b.nc.Subscribe(b.deskSubject(), func(m *nats.Msg) {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		go func() {
+			defer func() { <-places }()
+			b.reply(m, answer(ctx, m.Data))
+		}()
+	})
+	if err != nil {
+		return fmt.Errorf("the desk: %w", err)
+	}
+	<-ctx.Done()
+	sub.Unsubscribe() //nolint:errcheck // the connection is gone, and with it the subscription
+	for range atOnce {
+		places <- struct{}{}
+	}
+	return nil
+}
+
+func (b *Bus) reply(m *nats.Msg, text []byte) {
+	for {
+		n := min(len(text), deskPiece)
+		part := nats.NewMsg(m.Reply)
+		part.Data = text[:n]
+		if text = text[n:]; len(text) > 0 {
+			part.Header.Set(headerMore, "1")
+		}
+		if b.nc.PublishMsg(part) != nil || len(text) == 0 {
+			return // who asked sees that nothing comes
+		}
+	}
+}
+
+// ErrNoDesk says that no worker is at the desk just now.
+var ErrNoDesk = errors.New("no worker is at the desk")
+
+// AskDesk asks the worker at the desk. While there is none it waits a little: one
+// takes over within seconds.
+func (b *Bus) AskDesk(ctx context.Context, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, deskPatience)
+	defer cancel()
+	for {
+		text, err := b.askDesk(ctx, body)
+		if !errors.Is(err, nats.ErrNoResponders) {
+			return text, err
+		}
+		timer := time.NewTimer(100 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ErrNoDesk
+		}
+	}
+}
+
+func (b *Bus) askDesk(ctx context.Context, body []byte) ([]byte, error) {
+	inbox := nats.InboxPrefix + nuid.Next()
+	sub, err := b.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // the connection is gone, and with it the subscription
+	if err := b.nc.PublishRequest(b.deskSubject(), inbox, body); err != nil {
+		return nil, away(err)
+	}
+	var text []byte
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if text = append(text, m.Data...); m.Header.Get(headerMore) == "" {
+			return text, nil
+		}
+	}
+}

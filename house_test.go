@@ -64,6 +64,7 @@ var rooms = []room{
 	{pattern: "internal/*", imports: []string{"internal/..."}},
 	{pattern: "cmd/*", imports: []string{"..."}},
 	{pattern: "benchmarks/...", imports: []string{"..."}},
+	{pattern: "chaos", tests: []string{"..."}},
 	{pattern: "examples", tests: []string{"engine", "sources", "twins", "rules", "internal/..."}},
 	{pattern: "tools/..."},
 }
@@ -89,6 +90,12 @@ var walls = []wall{
 		name:   "only engine, api and cmd log",
 		things: []string{"log", "log/slog", "github.com/rs/zerolog/..."},
 		only:   []string{"engine/...", "api/...", "cmd/..."},
+	},
+	{
+		name:   "only api knows Prometheus",
+		things: []string{"github.com/prometheus/..."},
+		only:   []string{"api/..."},
+		tests:  true,
 	},
 	{
 		name:   "rules/... and alerts know no network",
@@ -340,6 +347,7 @@ func TestWallsBreak(t *testing.T) {
 		rulesOnly     = "rules imports of the project only [rules/... internal/strictjson]"
 		noNetwork     = "rules/... and alerts know no network"
 		fewLog        = "only engine, api and cmd log"
+		fewMetrics    = "only api knows Prometheus"
 		noClock       = "rules/... and alerts ask no clock: time comes in as a value"
 		fewGo         = "only engine, bus, api and tests write go"
 		noInit        = "nobody writes init()"
@@ -423,6 +431,9 @@ func TestWallsBreak(t *testing.T) {
 		{"bus/a.go", `import "github.com/rs/zerolog"`, "github.com/rs/zerolog", fewLog},
 		{"bus/a_test.go", `import "github.com/rs/zerolog/log"`, "github.com/rs/zerolog/log", fewLog},
 		{"engine/a.go", `import "github.com/rs/zerolog"`, "", ""},
+		{"engine/a.go", `import "github.com/prometheus/client_golang/prometheus"`, "github.com/prometheus/client_golang/prometheus", fewMetrics},
+		{"api/a.go", `import "github.com/prometheus/client_golang/prometheus"`, "", ""},
+		{"engine/a_test.go", `import "github.com/prometheus/client_golang/prometheus"`, "", ""},
 		{"cmd/engine/a.go", `import "github.com/rs/zerolog"`, "", ""},
 		{"cmd/engine/a.go", "func init() {}", "func init", noInit},
 		{"bus/a_test.go", "func init() {}", "func init", noInit},

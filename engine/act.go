@@ -77,7 +77,7 @@ func (e *Engine) Act(ctx context.Context, a rules.Action) (alerts.Record, error)
 	if err := checkAction(a, time.Now()); err != nil {
 		return alerts.Record{}, fmt.Errorf("%w: %w", ErrAction, err)
 	}
-	if err := e.awaitReady(ctx); err != nil {
+	if err := e.awaitDesk(ctx); err != nil {
 		return alerts.Record{}, err
 	}
 	events, stop := e.board.wait(a.ID)

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -53,20 +55,29 @@ func (e *episode) closed() rules.Outcome {
 	})
 }
 
-// decide writes outcomes as the worker would.
+// decide stores alerts as if the worker had decided them.
 func (w *works) decide(outcomes ...rules.Outcome) {
 	w.t.Helper()
-	tail, err := w.bus.Tail(w.t.Context())
+	nc, err := w.bus.Dial(w.t.Context())
 	require.NoError(w.t, err)
-	writer, err := w.bus.NewWriter(w.t.Context(), nil)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
 	require.NoError(w.t, err)
-	defer writer.Close()
+	tails := map[int]uint64{}
+	for p := range w.bus.Partitions() {
+		tail, err := w.bus.Tail(w.t.Context(), p)
+		require.NoError(w.t, err)
+		tails[p] = tail.Seq
+	}
 	for i := range outcomes {
 		o := &outcomes[i]
-		o.Seq = tail.Seq + uint64(i) + 1
-		require.NoError(w.t, writer.Write(w.t.Context(), o, bus.Mark{Seq: o.Seq, Count: 1}))
+		p := w.bus.Partition(o.Twin)
+		tails[p]++
+		o.Seq, o.Index, o.Ordinal, o.Count = tails[p], 0, 0, 1
+		subject := strings.Join([]string{"alert", strconv.Itoa(p), bus.Token(o.Severity), bus.Token(o.Interaction + ":" + o.Rule), bus.Token(o.Twin), o.Event()}, ".")
+		_, err = js.Publish(w.t.Context(), subject, o.AppendJSON(nil))
+		require.NoError(w.t, err)
 	}
-	require.NoError(w.t, writer.Flush(w.t.Context()))
 }
 
 func twinsOf(records []alerts.Record) (out []string) {
@@ -343,17 +354,17 @@ func TestANotificationTooLargeIsADeadLetter(t *testing.T) {
 	letters, err := w.bus.DeadLetters(t.Context(), 2)
 	require.NoError(t, err)
 	require.Len(t, letters, 1)
-	assert.Equal(t, "route all", letters[0].Sink)
+	assert.Equal(t, "all", letters[0].Route)
 	assert.Contains(t, letters[0].Reason, "too large for the bus")
 }
 
 // answers plays the partition: it gives the outcomes of actions that are stored.
 func (w *works) answers(ctx context.Context, answer func(id, do, by string) []rules.Outcome) {
-	r, err := w.bus.Read(ctx, 1)
-	if !assert.NoError(w.t, err) {
+	r := w.bus.NewReader()
+	defer r.Close()
+	if !assert.NoError(w.t, r.Whole(ctx, 1)) {
 		return
 	}
-	defer r.Close()
 	for {
 		batch, err := r.Next(ctx, time.Second, nil)
 		if err != nil {

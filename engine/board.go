@@ -15,6 +15,7 @@ type board struct {
 	mu      sync.RWMutex
 	open    map[string]*alerts.Record // by key
 	keys    map[string]string         // of the open alerts, by episode
+	count   map[AlertStatus]int       // of the open alerts
 	waiting map[*waiter]struct{}
 }
 
@@ -28,7 +29,16 @@ type waiter struct {
 const waiterEvents = 64
 
 func newBoard() *board {
-	return &board{open: map[string]*alerts.Record{}, keys: map[string]string{}, waiting: map[*waiter]struct{}{}}
+	return &board{open: map[string]*alerts.Record{}, keys: map[string]string{}, count: map[AlertStatus]int{}, waiting: map[*waiter]struct{}{}}
+}
+
+// clear forgets the alerts, not those who wait for them.
+func (b *board) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.open)
+	clear(b.keys)
+	clear(b.count)
 }
 
 // load takes in a record that was kept.
@@ -69,12 +79,30 @@ func (b *board) set(r *alerts.Record) {
 	key := r.Outcome.Life.Key
 	if last := b.open[key]; last != nil {
 		delete(b.keys, last.Outcome.ID)
+		b.count[statusOf(last)]--
 	}
 	if !r.Current() {
 		delete(b.open, key)
 		return
 	}
 	b.open[key], b.keys[r.Outcome.ID] = r, key
+	b.count[statusOf(r)]++
+}
+
+func statusOf(r *alerts.Record) AlertStatus {
+	return AlertStatus{r.Outcome.Severity, r.Outcome.Life.Status}
+}
+
+// statuses is how many alerts are open, those of which there are none included.
+func (b *board) statuses() map[AlertStatus]int {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	out := map[AlertStatus]int{}
+	for _, s := range alerts.Severities {
+		out[AlertStatus{s.Name, rules.StatusFiring}] = 0
+	}
+	maps.Copy(out, b.count)
+	return out
 }
 
 // get is the open alert with the id, or nil.

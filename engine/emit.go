@@ -14,23 +14,39 @@ import (
 // maxName bounds the names of twins and feeds: they become parts of subjects.
 const maxName = 256
 
-// Emit is the sources' way in (sources.Emit). It tries until the samples are
-// stored or ctx ends: while it blocks, the source waits, which is the back-pressure.
+// The reasons of dead letters that are found at the door.
+const (
+	reasonNoName   = "no twin or no feed"
+	reasonLongName = "name of more than "
+)
+
+// Emit is the way in for whoever has the engine in its process; it is EmitFrom
+// of the source "direct".
 func (e *Engine) Emit(ctx context.Context, batch ...rules.Sample) error {
-	put, err := e.admit(ctx, batch)
-	if err != nil {
-		return err
-	}
-	return retry(ctx, put, e.trouble)
+	return e.EmitFrom("direct")(ctx, batch...)
 }
 
-// TryEmit is Emit for a source that can say no to its client: when the store is
+// EmitFrom is the way in for a source (sources.Emit), by whose name its samples
+// are counted. It tries until they are stored or ctx ends: while it blocks, the
+// source waits, which is the back-pressure.
+func (e *Engine) EmitFrom(source string) sources.Emit {
+	return func(ctx context.Context, batch ...rules.Sample) error {
+		put, err := e.admit(ctx, source, batch)
+		if err != nil {
+			return err
+		}
+		return retry(ctx, put, e.trouble)
+	}
+}
+
+// TryEmit is EmitFrom for a source that can say no to its client: when the store is
 // full, or the bus is away for longer than patience, it gives the error.
-func (e *Engine) TryEmit(patience time.Duration) sources.Emit {
+func (e *Engine) TryEmit(source string, patience time.Duration) sources.Emit {
+	e.stats.stored.add(source, 0)
 	return func(ctx context.Context, batch ...rules.Sample) error {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		put, err := e.admit(ctx, batch)
+		put, err := e.admit(ctx, source, batch)
 		if err != nil {
 			return err
 		}
@@ -55,7 +71,7 @@ func (e *Engine) TryEmit(patience time.Duration) sources.Emit {
 
 // admit keeps what no twin can have shared as dead letters, and gives the
 // function that stores the rest; called again, it stores nothing twice.
-func (e *Engine) admit(ctx context.Context, batch []rules.Sample) (func(context.Context) error, error) {
+func (e *Engine) admit(ctx context.Context, source string, batch []rules.Sample) (func(context.Context) error, error) {
 	good := batch
 	for i := range batch {
 		reason := e.refusal(&batch[i])
@@ -69,11 +85,12 @@ func (e *Engine) admit(ctx context.Context, batch []rules.Sample) (func(context.
 			good = append([]rules.Sample(nil), batch[:i]...)
 		}
 		s := &batch[i]
-		letter := bus.DeadLetter{Stage: bus.StageDoor, Reason: reason, Twin: s.Twin, Feed: s.Feed, Data: s.Data}
+		letter := bus.DeadLetter{Stage: bus.StageDoor, Reason: reason, Twin: s.Twin, Feed: s.Feed, Time: s.At, Data: s.Data}
 		if err := e.bus.Bury(ctx, letter); err != nil {
 			return nil, err
 		}
 		e.stats.deadLetters.Add(1)
+		e.stats.buried(bus.StageDoor, letterReason(reason))
 	}
 	call := bus.CallID()
 	return func(ctx context.Context) error {
@@ -81,7 +98,10 @@ func (e *Engine) admit(ctx context.Context, batch []rules.Sample) (func(context.
 			return nil
 		}
 		err := e.bus.Put(ctx, call, good)
-		if errors.Is(err, bus.ErrFull) {
+		switch {
+		case err == nil:
+			e.stats.stored.add(source, uint64(len(good)))
+		case errors.Is(err, bus.ErrFull):
 			e.full.Store(true)
 		}
 		return err
@@ -94,9 +114,9 @@ func (e *Engine) refusal(s *rules.Sample) string {
 	case s.Refused != "":
 		return s.Refused
 	case s.Twin == "" || s.Feed == "":
-		return "no twin or no feed"
+		return reasonNoName
 	case len(s.Twin) > maxName || len(s.Feed) > maxName:
-		return fmt.Sprintf("name of more than %d bytes", maxName)
+		return fmt.Sprintf("%s%d bytes", reasonLongName, maxName)
 	case len(s.Data) > e.config.MaxSampleBytes:
 		return fmt.Sprintf("%s: %d bytes; want at most %d", reasonTooLarge, len(s.Data), e.config.MaxSampleBytes)
 	}
@@ -114,7 +134,7 @@ func (e *Engine) Known(twin, feed string, at time.Time) (ok bool, why string) {
 	t, ok := e.twins.Get(twin)
 	if !ok {
 		if e.unknown.Policy != Create {
-			return false, fmt.Sprintf("unknown twin %q%s", twin, didYouMean(e.twins.Suggest(twin)))
+			return false, fmt.Sprintf("%s %q%s", reasonUnknownTwin, twin, didYouMean(e.twins.Suggest(twin)))
 		}
 		t = e.unknown.Model
 	}
@@ -123,7 +143,7 @@ func (e *Engine) Known(twin, feed string, at time.Time) (ok bool, why string) {
 		for _, f := range t.Feeds {
 			names = append(names, f.ID)
 		}
-		return false, fmt.Sprintf("twin %q has no feed %q; it has %q", twin, feed, names)
+		return false, fmt.Sprintf("%s %q of twin %q; it has %q", reasonUnknownFeed, feed, twin, names)
 	}
 	return true, ""
 }

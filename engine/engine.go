@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,11 +34,13 @@ const DefaultMaxSkew = 5 * time.Minute
 type Config struct {
 	Bus            *bus.Bus
 	Log            zerolog.Logger
-	RulesPath      string       // a file or folder of interactions, watched; "" = none
-	Twins          []twins.Twin // described by the operator
-	Unknown        Policy       // default DeadLetter
-	CreateFrom     string       // Create: the model's id
-	MaxSampleBytes int          // default DefaultMaxSampleBytes
+	WorkerID       string        // this worker's among those of the bus, while it runs; default a new one
+	Lease          time.Duration // after how long without a sign of life others take over; default bus.DefaultLease
+	RulesPath      string        // a file or folder of interactions, watched; "" = none
+	Twins          []twins.Twin  // described by the operator
+	Unknown        Policy        // default DeadLetter
+	CreateFrom     string        // Create: the model's id
+	MaxSampleBytes int           // default DefaultMaxSampleBytes
 	Sources        []NamedSource
 	Sinks          []NamedSink
 	DrainTimeout   time.Duration  // for what sinks have begun; default 30 s
@@ -47,16 +52,20 @@ type Config struct {
 
 // NamedSource is a source and its name in logs.
 type NamedSource struct {
-	Name   string
+	Name   string // also of its lease: of all workers one runs it, unless it is sources.Local
 	Source sources.Source
 }
 
 // NamedSink is a sink, what it gets, and how often it is tried.
 type NamedSink struct {
 	Name    string // also of its place in the stream: it outlives restarts
+	Type    string // the kind of sink, for metrics
 	Kind    rules.Kind
 	Sink    sinks.Sink
 	Workers int             // deliveries at a time; default 1, which keeps their order
+	ByTwin  bool            // one twin's outcomes one after the other and in order, also when one has to be tried again
+	Rate    float64         // deliveries a second at most; 0 = as many as it takes
+	Burst   int             // deliveries that may go at once under Rate; default a tenth of a second's
 	Retry   []time.Duration // waits between attempts; default DefaultRetry. After the last: dead letter
 	Quiet   bool            // it gets also the alerts of which nobody is to be told: quiet ones and silenced ones
 }
@@ -65,20 +74,28 @@ type NamedSink struct {
 // restart does not help, an edit does.
 var ErrConfig = errors.New("the configuration cannot be used")
 
-// Engine is one worker with its rulebook.
+// Engine is one worker of a pool, often the only one. It judges the partitions
+// that fall to it; one of the workers is at the desk (see desk).
 type Engine struct {
 	config  Config
 	log     zerolog.Logger
 	bus     *bus.Bus
+	pool    *bus.Pool
 	unknown Unknown
 	worker  *worker
+	seats   sync.Map // int -> *seat: the partitions that are judged here
 	board   *board
 	hush    *hush
 	stats   stats
+	health  health
 
-	projector *projector
-	ready     chan struct{} // closed when the partitions are what is configured
-	scanning  chan struct{} // who looks through the whole history has a place in it
+	desk      atomic.Pointer[desk] // nil: another worker is there
+	projector *projector           // the desk's
+	ready     chan struct{}        // closed when the engine is ready for the first time
+	scanning  chan struct{}        // who looks through the whole history has a place in it
+	handler   atomic.Value         // func(context.Context, []byte) []byte: answers what other workers hand over
+	unstored  map[string]bool      // under mu: configured twins that the bucket does not have so
+	followed  atomic.Uint64        // revision of the bucket of twins that the registry has
 
 	change  sync.Mutex // held while a change is made, its I/O included
 	chained bool       // under change: outputs are samples too
@@ -112,6 +129,26 @@ type ruleTwin struct {
 // New reads what the bus remembers and brings it together with the
 // configuration. It judges nothing yet.
 func New(ctx context.Context, c Config) (*Engine, error) {
+	c = c.withDefaults()
+	e := &Engine{
+		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}), scanning: make(chan struct{}, 1), board: newBoard(), hush: newHush(),
+		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]error{}, orphan: map[string]time.Time{},
+		dirty: make(chan struct{}, 1), room: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{}, unstored: map[string]bool{},
+	}
+	e.stats.eval.Bounds = evalBounds
+	e.health.begin(&e.config)
+	e.working, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := e.prepare(ctx); err != nil {
+		e.cancel()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.WorkerID == "" {
+		c.WorkerID = bus.CallID()
+	}
 	if c.MaxSampleBytes == 0 {
 		c.MaxSampleBytes = DefaultMaxSampleBytes
 	}
@@ -130,63 +167,40 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if c.MaxSkew == 0 {
 		c.MaxSkew = DefaultMaxSkew
 	}
-	e := &Engine{
-		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}), scanning: make(chan struct{}, 1), board: newBoard(), hush: newHush(),
-		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]error{}, orphan: map[string]time.Time{},
-		dirty: make(chan struct{}, 1), room: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{},
-	}
-	e.working, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if err := e.recover(ctx); err != nil {
-		e.cancel()
-		return nil, err
-	}
-	return e, nil
+	return c
 }
 
-func (e *Engine) recover(ctx context.Context) error {
-	for doc, err := range e.bus.Twins(ctx) {
-		if err != nil {
-			return err
-		}
-		t, err := decodeTwin(doc)
-		if err != nil {
-			return fmt.Errorf("bucket twins: %w", err)
-		}
-		e.twins.Put(*t)
+func (e *Engine) prepare(ctx context.Context) (err error) {
+	if err := e.readTwins(ctx); err != nil {
+		return err
 	}
 	for i := range e.config.Twins {
-		t := &e.config.Twins[i]
-		if !e.twins.Put(*t) {
-			continue
-		}
-		if err := e.bus.PutTwin(ctx, t.ID, t.AppendJSON(nil)); err != nil {
-			return err
+		if t := &e.config.Twins[i]; e.twins.Put(*t) {
+			e.unstored[t.ID] = true
 		}
 	}
 	if err := e.policy(); err != nil {
 		return err
 	}
-	if err := e.recoverAlerts(ctx); err != nil {
-		return err
-	}
-	state, err := e.bus.FeedState(ctx)
-	if err != nil {
-		return err
-	}
 	rulesErr := e.loadRules()
+	e.stats.reloaded(rulesErr)
 	for t := range e.twins.All() {
 		e.readRuleTwin(t)
 	}
-	parts, seq, err := e.recoverPartitions(ctx, state)
-	if err != nil {
-		return err
-	}
 	if rulesErr != nil {
-		if err := e.keepLastGood(parts, rulesErr); err != nil {
+		if err := e.keepLastGood(ctx, rulesErr); err != nil {
 			return err
 		}
 	}
-	return e.newWorker(ctx, parts, seq, state.Last)
+	e.worker = newWorker(e)
+	e.worker.reader = e.bus.NewReader()
+	if e.worker.writer, err = e.bus.NewWriter(ctx, e.config.WorkerID, e.writerTrouble); err != nil {
+		return err
+	}
+	e.pool = e.bus.NewPool(bus.PoolConfig{
+		ID: e.config.WorkerID, Lease: e.config.Lease, Names: e.leases(), Balanced: partitionLeases(e.bus.Partitions()), Trouble: e.trouble,
+	})
+	return nil
 }
 
 // policy finds the model of the policy for unknown twins.
@@ -213,52 +227,50 @@ func didYouMean(id string) string {
 	return fmt.Sprintf("; did you mean %q?", id)
 }
 
-func (e *Engine) newWorker(ctx context.Context, parts []*partition, seq, target uint64) error {
-	w := &worker{engine: e, bus: e.bus, parts: parts, seq: seq, saved: seq, target: target, saving: make(chan struct{}, 1)}
-	var err error
-	if w.tail, err = e.bus.Tail(ctx); err != nil {
-		return err
+// The names of leases.
+const (
+	partitionLease = "p"
+	sourceLease    = "source."
+)
+
+func partitionLeases(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = partitionLease + strconv.Itoa(i)
 	}
-	if w.buried.seq, w.buried.index, err = e.bus.LastBuried(ctx); err != nil {
-		return err
+	return names
+}
+
+// leases are those beside the partitions'.
+func (e *Engine) leases() []string {
+	names := []string{deskLease}
+	for _, s := range e.config.Sources {
+		if _, local := s.Source.(sources.Local); !local {
+			names = append(names, sourceLease+s.Name)
+		}
 	}
-	if w.writer, err = e.bus.NewWriter(ctx, e.writerTrouble); err != nil {
-		return err
-	}
-	e.worker = w
-	e.stats.judged.Store(seq)
-	e.stats.settled.Store(seq)
-	e.stats.target.Store(target)
-	e.stats.snapshot.Store(seq)
-	return nil
+	return names
 }
 
 // Run judges until ctx ends. Then it takes nothing more from its sources,
-// finishes and writes down what it has begun, lets the sinks finish, and
-// returns nil. A source that ends with an error ends the engine. What serve
-// names runs beside the sources and is stopped with them.
+// finishes and writes down what it has begun, gives back what it holds, lets the
+// sinks finish, and returns nil. A source that ends with an error ends the
+// engine. What serve names runs beside the sources and is stopped with them.
 func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) error {
 	defer e.running.Wait()
 	defer e.cancel()
-	defer e.worker.writer.Close()
-
-	deliveries, err := e.subscribe(ctx)
-	if err != nil {
+	if err := e.subscribe(ctx); err != nil {
 		return err
 	}
-	found, err := e.bus.ReadAlerts(ctx, e.projector.position)
-	if err != nil {
-		return err
-	}
-	// Three generations: what brings in ends first, then what judges, then what takes out.
+	// Two generations: what brings in ends first, then what is held in the pool.
 	inCtx, stopIn := context.WithCancelCause(ctx)
 	defer stopIn(nil)
+	poolCtx, stopPool := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopPool()
 	judgeCtx, stopJudge := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopJudge()
-	outCtx, stopOut := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopOut()
 
-	var in, judge, out errgroup.Group
+	var in, pool, judge errgroup.Group
 	fail := func(err error) error {
 		if err == nil || errors.Is(err, context.Canceled) && inCtx.Err() != nil {
 			return nil // it was only stopped
@@ -266,40 +278,79 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 		stopIn(err)
 		return err
 	}
-	listening := make(chan struct{})
-	out.Go(func() error { return fail(e.listen(outCtx, sync.OnceFunc(func() { close(listening) }))) })
-	out.Go(func() error { return fail(e.projector.run(outCtx, found, listening)) })
-	for _, d := range deliveries {
-		out.Go(func() error { return fail(d.run(outCtx, listening)) })
-	}
 	judge.Go(func() error { return fail(e.worker.run(judgeCtx)) })
-	judge.Go(func() error { return fail(e.keep(judgeCtx)) })
-	judge.Go(func() error { e.makeRoom(judgeCtx); return nil })
-	in.Go(func() error { e.tick(inCtx); return nil })
+	judge.Go(func() error { e.follow(judgeCtx); return nil })
+	judge.Go(func() error { return fail(e.tellStrangers(judgeCtx)) })
+	judge.Go(func() error { e.observe(judgeCtx); return nil })
+	pool.Go(func() error {
+		return fail(e.pool.Run(poolCtx, func(ctx context.Context, l bus.Lease) { fail(e.hold(ctx, l)) })) //nolint:errcheck // fail has told
+	})
+	in.Go(func() error { e.sayReady(inCtx); return nil })
 	e.firstTick(ctx)
-	if e.config.RulesPath != "" {
-		in.Go(func() error { return fail(e.watchRules(inCtx)) })
+	if e.config.Clock == SamplesClock { // each worker knows the newest sample of its own partitions
+		in.Go(func() error { e.tick(inCtx); return nil })
 	}
 	for _, s := range e.config.Sources {
-		in.Go(func() error { return fail(e.runSource(inCtx, s)) })
+		if _, local := s.Source.(sources.Local); local {
+			in.Go(func() error { return fail(e.runSource(inCtx, s)) })
+		}
 	}
 	for _, f := range serve {
 		in.Go(func() error { return fail(f(inCtx)) })
 	}
 	<-inCtx.Done()
+	e.health.stopping.Store(true)
 	errs := []error{in.Wait()}
+	stopPool()
+	errs = append(errs, pool.Wait())
 	stopJudge()
 	errs = append(errs, judge.Wait())
-	stopOut()
-	errs = append(errs, out.Wait())
-	for _, d := range deliveries {
+	for _, d := range *e.stats.deliveries.Load() {
 		errs = append(errs, d.close())
 	}
-	return errors.Join(errs...)
+	if err := context.Cause(inCtx); err != nil && ctx.Err() == nil {
+		errs = append([]error{err}, errs...)
+	}
+	return join(errs)
+}
+
+// join joins errors, each once.
+func join(errs []error) error {
+	var once []error
+	for _, err := range errs {
+		if err != nil && !slices.ContainsFunc(once, func(e error) bool { return errors.Is(e, err) || errors.Is(err, e) }) {
+			once = append(once, err)
+		}
+	}
+	return errors.Join(once...)
+}
+
+// hold does what a lease is for, until its context ends.
+func (e *Engine) hold(ctx context.Context, l bus.Lease) error {
+	if l.Name == deskLease {
+		return e.holdDesk(ctx)
+	}
+	if name, ok := strings.CutPrefix(l.Name, sourceLease); ok {
+		i := slices.IndexFunc(e.config.Sources, func(s NamedSource) bool { return s.Name == name })
+		if err := e.awaitReady(ctx); err != nil {
+			return nil //nolint:nilerr // it was only stopped
+		}
+		err := e.runSource(ctx, e.config.Sources[i])
+		if err == nil {
+			<-ctx.Done() // it has no more; given back, the lease would begin it again
+		}
+		return err
+	}
+	number, err := strconv.Atoi(strings.TrimPrefix(l.Name, partitionLease))
+	if err != nil {
+		return fmt.Errorf("lease %q: %w", l.Name, err)
+	}
+	e.holdPartition(ctx, number, l)
+	return nil
 }
 
 func (e *Engine) runSource(ctx context.Context, s NamedSource) error {
-	if err := s.Source.Run(ctx, e.Emit); err != nil && ctx.Err() == nil {
+	if err := s.Source.Run(ctx, e.EmitFrom(s.Name)); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("source %s: %w", s.Name, err)
 	}
 	return nil
@@ -310,27 +361,85 @@ func (e *Engine) background(f func(context.Context)) {
 	e.running.Go(func() { f(e.working) })
 }
 
+// readyPoll is how often a worker that is not ready yet looks whether it is.
+const readyPoll = 5 * time.Millisecond
+
+// sayReady notes, once, that the engine is ready.
+func (e *Engine) sayReady(ctx context.Context) {
+	ticker := time.NewTicker(readyPoll)
+	defer ticker.Stop()
+	for e.lacks() != nil {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	close(e.ready)
+	e.log.Info().Str("worker", e.config.WorkerID).Int("workers", e.pool.Workers()).Int("partitions", len(e.taken())).Bool("desk", e.atDesk() != nil).
+		Int("interactions", len(e.wanted())).Int("twins", e.Stats().Twins).Msg("ready")
+}
+
+func (e *Engine) awaitReady(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the engine to catch up: %w", ctx.Err())
+	}
+}
+
 // Ready says what the engine still lacks before it judges by the rules that are
 // configured; nil when it lacks nothing.
 func (e *Engine) Ready() error {
 	if err := e.bus.Healthy(); err != nil {
 		return err
 	}
-	select {
-	case <-e.ready:
-		return nil
-	default:
-		return fmt.Errorf("catching up: %d messages to judge", e.behind())
-	}
+	return e.lacks()
 }
 
-func (e *Engine) behind() uint64 {
-	target, judged := e.stats.target.Load(), e.stats.judged.Load()
-	return target - min(target, judged)
+func (e *Engine) lacks() error {
+	if !e.pool.Settled() {
+		return errors.New("joining the pool")
+	}
+	if e.atDesk() != nil && !e.told() {
+		return errors.New("telling the partitions what is wanted")
+	}
+	held := 0
+	for _, name := range e.pool.Held() {
+		if strings.HasPrefix(name, partitionLease) {
+			held++
+		}
+	}
+	seats := e.taken()
+	if len(seats) < held {
+		return fmt.Errorf("taking partitions: %d of %d", len(seats), held)
+	}
+	behind := uint64(0)
+	for _, s := range seats {
+		if !s.caughtUp() {
+			behind = max(behind, s.target-s.judged.Load())
+		}
+	}
+	if behind > 0 {
+		return fmt.Errorf("catching up: %d messages to judge", behind)
+	}
+	return nil
+}
+
+// taken are the partitions that are judged here, in their order.
+func (e *Engine) taken() (seats []*seat) {
+	for i := range e.bus.Partitions() {
+		if s, ok := e.seats.Load(i); ok {
+			seats = append(seats, s.(*seat))
+		}
+	}
+	return seats
 }
 
 // Drained waits until everything that is stored has been judged and everything
-// decided has been dealt with by the sinks, or ctx ends.
+// decided has been dealt with by the sinks, or ctx ends. It has an answer where
+// one worker does it all.
 func (e *Engine) Drained(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -348,9 +457,15 @@ func (e *Engine) Drained(ctx context.Context) error {
 }
 
 func (e *Engine) drained(ctx context.Context) (bool, error) {
-	state, err := e.bus.FeedState(ctx)
-	if err != nil || e.stats.settled.Load() < state.Last {
-		return false, err
+	seats := e.taken()
+	if len(seats) < e.bus.Partitions() || !e.told() {
+		return false, nil
+	}
+	for _, s := range seats {
+		_, last, err := e.bus.PartitionState(ctx, s.number)
+		if err != nil || s.settled.Load() < last {
+			return false, err
+		}
 	}
 	if done, err := e.projected(ctx); !done || err != nil {
 		return false, err
@@ -387,17 +502,30 @@ func (e *Engine) wantRoom() {
 func (e *Engine) makeRoom(ctx context.Context) {
 	tick := time.NewTicker(roomEvery)
 	defer tick.Stop()
-	for {
+	for linked := false; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-e.room:
 		}
-		if err := e.bus.MakeRoom(ctx, e.stats.snapshot.Load()); err != nil && ctx.Err() == nil {
+		// Once a rule has looked at several twins, a snapshot of that time may be in use.
+		linked = linked || e.linksTwins()
+		e.bus.Apart(!linked)
+		if err := e.bus.MakeRoom(ctx); err != nil && ctx.Err() == nil {
 			e.trouble(err)
 		}
 	}
+}
+
+// linksTwins says whether a rule looks at several twins.
+func (e *Engine) linksTwins() bool {
+	for _, p := range e.wanted() {
+		if len(p.Links()) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // trouble logs what the engine mends itself: at most once in five seconds for
@@ -431,24 +559,12 @@ func (t *troubles) note(text string, now time.Time) (alike int, say bool) {
 
 // stats are what the engine counts of itself.
 type stats struct {
-	samples, outputs, alerts, others, deadLetters, delivered, undelivered atomic.Uint64
-	judged, settled, target, snapshot                                     atomic.Uint64
-	silent, silenced, routed, notifications                               atomic.Uint64
-	projected                                                             atomic.Uint64 // sequence in OUT
-	newest                                                                atomic.Int64  // time of the newest sample judged, Unix nanoseconds; 0 = none yet
-	funnels                                                               atomic.Pointer[map[string]Funnels]
-	deliveries                                                            atomic.Pointer[[]*delivery]
-}
-
-func (s *stats) count(o *rules.Outcome) {
-	switch o.Kind {
-	case rules.Output:
-		s.outputs.Add(1)
-	case rules.Alert:
-		s.alerts.Add(1)
-	default:
-		s.others.Add(1)
-	}
+	meter
+	samples, deadLetters, delivered, undelivered atomic.Uint64
+	silent, silenced, routed, notifications      atomic.Uint64
+	projected                                    atomic.Uint64 // sequence in OUT
+	newest                                       atomic.Int64  // time of the newest sample judged, Unix nanoseconds; 0 = none yet
+	deliveries                                   atomic.Pointer[[]*delivery]
 }
 
 // Funnels are the counts of an interaction's rules.
@@ -471,8 +587,8 @@ type Stats struct {
 	DeadLetters   uint64             `json:"deadLetters"`
 	Delivered     uint64             `json:"delivered"`
 	Undelivered   uint64             `json:"undelivered"` // given up
-	Judged        uint64             `json:"judged"`      // sequence in FEED
-	Snapshot      uint64             `json:"snapshot"`    // sequence in FEED
+	Judged        uint64             `json:"judged"`      // sequence in FEED: the newest message
+	Snapshot      uint64             `json:"snapshot"`    // sequence in FEED: what the oldest snapshot stands for
 	Twins         int                `json:"twins"`
 	Funnels       map[string]Funnels `json:"interactions"`
 	Refused       map[string]string  `json:"refused,omitempty"` // interactions whose newest edit was refused, and why
@@ -482,12 +598,15 @@ type Stats struct {
 func (e *Engine) Stats() Stats {
 	s := &e.stats
 	out := Stats{
-		Samples: s.samples.Load(), Outputs: s.outputs.Load(), Alerts: s.alerts.Load(), DeadLetters: s.deadLetters.Load(),
+		Samples: s.samples.Load(), Outputs: s.outcomesOf(rules.Output), Alerts: s.outcomesOf(rules.Alert), DeadLetters: s.deadLetters.Load(),
 		OpenAlerts: e.board.len(), Silent: s.silent.Load(), Silenced: s.silenced.Load(), Routed: s.routed.Load(), Notifications: s.notifications.Load(),
-		Delivered: s.delivered.Load(), Undelivered: s.undelivered.Load(), Judged: s.judged.Load(), Snapshot: s.snapshot.Load(),
+		Delivered: s.delivered.Load(), Undelivered: s.undelivered.Load(), Funnels: s.rules.funnels(),
 	}
-	if f := s.funnels.Load(); f != nil {
-		out.Funnels = *f
+	for i, seat := range e.taken() {
+		out.Judged = max(out.Judged, seat.judged.Load())
+		if saved := seat.saved.Load(); i == 0 || saved < out.Snapshot {
+			out.Snapshot = saved
+		}
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()

@@ -172,12 +172,12 @@ func write(t *testing.T, file, text string) {
 	require.NoError(t, os.Rename(file+".new", file)) // as editors do
 }
 
-// lines are outcomes without what hangs on the stream's numbering, in order by twin.
+// lines are outcomes without their place in a stream, in order by twin.
 func lines(outcomes []rules.Outcome) map[string][]string {
 	out := map[string][]string{}
 	for _, o := range outcomes {
 		twin := o.Twin
-		o.Seq = 0
+		o.Seq, o.Count = 0, 0
 		if o.Kind == rules.Output {
 			o.Twin = ""
 		}
@@ -335,7 +335,7 @@ func TestUnknownTwins(t *testing.T) {
 	assert.Equal(t, `unknown twin "machin_0"; did you mean "machine_0"?`, why)
 	ok, why = w.Known("machine_0", "temp", time.Time{})
 	assert.False(t, ok)
-	assert.Equal(t, `twin "machine_0" has no feed "temp"; it has ["currentTemp"]`, why)
+	assert.Equal(t, `unknown feed "temp" of twin "machine_0"; it has ["currentTemp"]`, why)
 	ok, why = w.Known("machine_0", "currentTemp", time.Now().Add(time.Hour))
 	assert.False(t, ok)
 	assert.Regexp(t, `^in the future: \S+Z, stored at \S+Z; want at most 5m0s ahead$`, why)
@@ -539,7 +539,8 @@ func TestSinksAreTriedAgainAndThenGivenUp(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, letters, 1)
 	assert.Equal(t, "pager", letters[0].Sink)
-	assert.Equal(t, "410 Gone (attempt 1)", letters[0].Reason)
+	assert.Equal(t, "410 Gone", letters[0].Reason)
+	assert.Equal(t, 1, letters[0].Attempts)
 	o, err := rules.DecodeOutcome(letters[0].Data)
 	require.NoError(t, err)
 	assert.Equal(t, "too-hot", o.Rule)
@@ -549,7 +550,7 @@ func TestSinksAreTriedAgainAndThenGivenUp(t *testing.T) {
 // which waits for room, must not be the one that has to make it.
 func TestFullOutcomesMakeRoom(t *testing.T) {
 	dir := t.TempDir()
-	b, err := bus.Open(t.Context(), bus.Config{Dir: dir, OutMaxBytes: 1 << 20})
+	b, err := bus.Open(t.Context(), bus.Config{Dir: dir, Streams: bus.Streams{Out: bus.Stream{MaxBytes: 1 << 20}}})
 	require.NoError(t, err)
 	defer b.Close()
 	sink := &heard{}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,8 +59,8 @@ func TestEveryNotificationWroteTheWholeRouter(t *testing.T) {
 	}
 	assert.Less(t, 4*len(journal), len(state), "most of it is the notification itself")
 	w.drain()
-	last := mail.all()[len(mail.all())-1]
 	w.stop()
+	last := lastOf(t, journal, mail.all())
 
 	b, err := bus.Open(t.Context(), bus.Config{Dir: dir, Partitions: 4})
 	require.NoError(t, err)
@@ -90,4 +91,14 @@ func baseOf(t *testing.T, journal []byte) string {
 	var doc struct{ Base string }
 	require.NoError(t, json.Unmarshal(journal, &doc))
 	return doc.Base
+}
+
+// lastOf is the last notification that a journal is about, among those told.
+func lastOf(t *testing.T, journal []byte, told []rules.Outcome) rules.Outcome {
+	var doc struct{ Outbox []struct{ ID string } }
+	require.NoError(t, json.Unmarshal(journal, &doc))
+	require.NotEmpty(t, doc.Outbox)
+	i := slices.IndexFunc(told, func(o rules.Outcome) bool { return o.ID == doc.Outbox[len(doc.Outbox)-1].ID })
+	require.GreaterOrEqual(t, i, 0)
+	return told[i]
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"tocsin.internal/rules"
@@ -16,7 +15,7 @@ const settle = 200 * time.Millisecond
 // PutTwin makes or changes a twin. When it returns, the twin is stored and the
 // stream knows it: samples that are stored later are judged with it.
 func (e *Engine) PutTwin(ctx context.Context, t twins.Twin) error {
-	if err := e.awaitReady(ctx); err != nil {
+	if err := e.awaitDesk(ctx); err != nil {
 		return err
 	}
 	e.change.Lock()
@@ -63,7 +62,7 @@ func (e *Engine) putTwin(ctx context.Context, t twins.Twin) error {
 // DeleteTwin forgets a twin. Its open alerts end, and so do the interactions
 // and output twins that came of it. It is not an error when there is none.
 func (e *Engine) DeleteTwin(ctx context.Context, id string) error {
-	if err := e.awaitReady(ctx); err != nil {
+	if err := e.awaitDesk(ctx); err != nil {
 		return err
 	}
 	e.change.Lock()
@@ -118,40 +117,6 @@ func (e *Engine) Search(q twins.Query) []*twins.Twin {
 	return e.twins.Search(q)
 }
 
-func (e *Engine) awaitReady(ctx context.Context) error {
-	select {
-	case <-e.ready:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for the engine to catch up: %w", ctx.Err())
-	}
-}
-
-// caughtUp is the worker's word that the partitions are what the stream says.
-// The worker is inside this call, so the partitions do not change meanwhile;
-// and no change is made until what differs is in the stream.
-func (e *Engine) caughtUp(parts []*partition) {
-	e.change.Lock()
-	e.mu.Lock()
-	clear(e.strangers) // some were deleted since; the differences name those that are missing
-	e.mu.Unlock()
-	differ := e.differences(parts)
-	e.background(func(ctx context.Context) {
-		defer e.change.Unlock()
-		for _, p := range differ {
-			if err := e.insist(ctx, func(ctx context.Context) error {
-				_, err := e.bus.PutControl(ctx, p.partition, p.control.encode())
-				return err
-			}); err != nil {
-				return
-			}
-		}
-		close(e.ready)
-		e.lookAtAll()
-		e.log.Info().Int("interactions", len(e.wanted())).Int("twins", e.Stats().Twins).Uint64("judged", e.stats.judged.Load()).Msg("ready")
-	})
-}
-
 // adopt takes note of a twin that the policy has created in the stream; the
 // keeper registers it.
 func (e *Engine) adopt(id string) {
@@ -159,15 +124,6 @@ func (e *Engine) adopt(id string) {
 	e.strangers[id] = true
 	e.mu.Unlock()
 	e.nudge()
-}
-
-// made says whether the twin is one that the policy creates.
-func (e *Engine) made(m *member) bool {
-	if e.unknown.Policy != Create {
-		return false
-	}
-	t := twins.FromModel(e.unknown.Model, m.twin.ID, m.twin.ID)
-	return t.Equal(m.twin)
 }
 
 func (e *Engine) lookAt(id string) {
@@ -193,7 +149,7 @@ func (e *Engine) nudge() {
 
 // keep keeps the output twins what the interactions and their sources ask for.
 func (e *Engine) keep(ctx context.Context) error {
-	if e.awaitReady(ctx) != nil {
+	if e.awaitDesk(ctx) != nil {
 		return nil
 	}
 	var due <-chan time.Time

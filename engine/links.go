@@ -21,7 +21,7 @@ type linkKey struct{ program, link, value string }
 // groupKey is a group: the twin that stands for it, in one interaction.
 type groupKey struct{ program, twin string }
 
-// peers are the partitions of a worker.
+// peers are the partitions of a worker; nil where it has none.
 type peers struct {
 	all  []*partition
 	home func(twin string) int // where a twin, or a group, lies
@@ -60,10 +60,16 @@ func (p *partition) relay(m *member, bindings []*binding, s *rules.Sample, out [
 			}
 			if l.Group {
 				q := p.peers.all[p.peers.home(standIn(l, value))]
+				if q == nil || q.shadow {
+					continue
+				}
 				out = q.judgeGroup(b.program, l, standIn(l, value), s, out)
 				continue
 			}
 			for _, q := range p.peers.all {
+				if q == nil || q.shadow {
+					continue
+				}
 				out = q.meet(b.program, l, value, m.twin.ID, s, out)
 			}
 		}
@@ -177,7 +183,9 @@ func (p *partition) connect(m *member, e event, out *[]rules.Outcome) {
 	for _, was := range m.groups {
 		// Where the rule is gone the group's own partition closes it.
 		if _, l := p.linkOf(was.program, was.link); l != nil && !slices.Contains(groups, was) {
-			p.peers.all[p.peers.home(was.twin)].leave(was, m.twin.ID, e, out)
+			if q := p.peers.all[p.peers.home(was.twin)]; q != nil && !q.shadow {
+				q.leave(was, m.twin.ID, e, out)
+			}
 		}
 	}
 	m.groups = groups
@@ -232,6 +240,8 @@ func (p *partition) groupsOf(program string) []groupKey {
 }
 
 // linksTwins says whether a rule looks at several twins.
-func (p *partition) linksTwins() bool {
+func (p *partition) linksTwins() bool { return p.links }
+
+func (p *partition) linksAny() bool {
 	return slices.ContainsFunc(p.programs, func(r *running) bool { return len(r.Links()) > 0 })
 }

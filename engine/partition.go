@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"tocsin.internal/rules"
@@ -20,10 +21,12 @@ const MaxHops = 8
 // The reasons of dead letters that are found where samples are judged; those of
 // unreadable data are rules.DataError's.
 const (
-	reasonUnknownTwin = "unknown twin"
-	reasonUnknownFeed = "unknown feed"
-	reasonTooLarge    = "too large"
-	reasonLoop        = "loop: made by 8 interactions, and one more follows"
+	reasonUnknownTwin    = "unknown twin"
+	reasonUnknownFeed    = "unknown feed"
+	reasonTooLarge       = "too large"
+	reasonLoop           = "loop: made by 8 interactions, and one more follows"
+	reasonFuture         = "in the future"
+	reasonOtherPartition = "in a batch of another partition"
 )
 
 // partition is the unit of judging: the twins whose samples come in one order,
@@ -33,6 +36,7 @@ const (
 type partition struct {
 	compiler  *compiler
 	programs  []*running // by id
+	retired   []*running // were replaced or deleted, and what they have counted has not been collected
 	twins     map[string]*member
 	unknown   Unknown
 	readers   map[string]*rules.Reader // by feed; made when a sample comes
@@ -47,6 +51,8 @@ type partition struct {
 	peers     *peers
 	fresh     []freshRules           // that wait to be primed
 	models    map[string]*twins.Twin // that other partitions' twins were made from
+	links     bool                   // a rule looks at several twins
+	shadow    bool                   // another worker judges it: here it only tells what its twins are
 
 	offline  bool         // outcomes name the source twin, and nothing is kept for later
 	everyone bool         // every twin matches every source, described or not
@@ -137,6 +143,9 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 	}
 	if s.Seq <= p.seq && p.seq > 0 {
 		return p.relay(m, f.bindings, s, out), nil // only others have not seen it
+	}
+	if p.shadow {
+		return p.relay(m, f.bindings, s, out), nil
 	}
 	for _, b := range f.bindings {
 		out = b.judge(s, out, p.offline)
@@ -356,12 +365,14 @@ func (p *partition) putProgram(program *rules.Program, e event, out *[]rules.Out
 			return
 		}
 		replaced = p.programs[i]
+		p.retired = append(p.retired, replaced)
 		p.unread(replaced.Program)
 		p.programs[i] = next
 		p.regroup(replaced, next, e, out)
 	} else {
 		p.programs = slices.Insert(p.programs, i, next)
 	}
+	p.links = p.linksAny()
 	p.unread(program)
 	for _, id := range p.ids() {
 		p.rebind(p.twins[id], e, out)
@@ -381,8 +392,10 @@ func (p *partition) deleteProgram(id string, e event, out *[]rules.Outcome) {
 		return
 	}
 	old := p.programs[i]
+	p.retired = append(p.retired, old)
 	p.unread(old.Program)
 	p.programs = slices.Delete(p.programs, i, i+1)
+	p.links = p.linksAny()
 	p.regroup(old, nil, e, out)
 	for _, id := range p.ids() {
 		p.rebind(p.twins[id], e, out)
@@ -530,9 +543,10 @@ func (p *partition) showLast(m *member, fresh []*binding, e event, out *[]rules.
 }
 
 // compiler keeps the programs of the documents that it has compiled, and the
-// readers that it has made, because every partition gets the same document. Its
-// partitions belong to one goroutine.
+// readers that it has made, because every partition gets the same document. It
+// is safe for concurrent use; its readers belong to one goroutine.
 type compiler struct {
+	mu      sync.Mutex
 	known   map[string]*rules.Program
 	readers map[string][]feedReader // by feed, the newest last
 }
@@ -551,6 +565,8 @@ func newCompiler() *compiler {
 }
 
 func (c *compiler) reader(feed string, programs []*rules.Program) *rules.Reader {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	made := c.readers[feed]
 	for _, r := range made {
 		if slices.Equal(r.programs, programs) {
@@ -566,6 +582,8 @@ func (c *compiler) reader(feed string, programs []*rules.Program) *rules.Reader 
 }
 
 func (c *compiler) compile(text []byte) (*rules.Program, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if p := c.known[string(text)]; p != nil {
 		return p, nil
 	}

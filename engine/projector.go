@@ -45,6 +45,8 @@ type outboxItem struct {
 
 // recoverAlerts reads which alerts are open, and how far the projector has come.
 func (e *Engine) recoverAlerts(ctx context.Context) error {
+	e.board.clear()
+	e.hush.clear()
 	for doc, err := range e.bus.Alerts(ctx) {
 		if err != nil {
 			return err
@@ -211,7 +213,12 @@ func (p *projector) keep(ctx context.Context, changed map[string]*alerts.Record)
 		}
 		changes = append(changes, change)
 	}
-	return retry(ctx, func(ctx context.Context) error { return p.engine.bus.ChangeAlerts(ctx, changes) }, p.engine.trouble)
+	return retry(ctx, func(ctx context.Context) error {
+		if !p.engine.pool.Sure() {
+			return errUnsure
+		}
+		return p.engine.bus.ChangeAlerts(ctx, changes)
+	}, p.engine.trouble)
 }
 
 // tell publishes the notifications that are due, and writes down where the
@@ -281,12 +288,13 @@ func (p *projector) put(ctx context.Context, o *rules.Outcome) error {
 	if !errors.Is(err, bus.ErrTooLarge) {
 		return err
 	}
-	letter := bus.DeadLetter{Stage: bus.StageSink, Sink: "route " + o.Topic, Reason: err.Error(), Twin: o.Twin, Data: o.AppendJSON(nil)}
+	letter := bus.DeadLetter{Stage: bus.StageSink, Route: o.Topic, Reason: err.Error(), Twin: o.Twin, Data: o.AppendJSON(nil)}
 	if err := p.engine.bus.Bury(ctx, letter); err != nil {
 		return err
 	}
 	p.engine.stats.undelivered.Add(1)
 	p.engine.stats.deadLetters.Add(1)
+	p.engine.stats.buried(bus.StageSink, letterTooLarge)
 	p.engine.log.Error().Str("route", o.Topic).Err(err).Msg("notification given up; kept as a dead letter")
 	return nil
 }

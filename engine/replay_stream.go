@@ -40,11 +40,11 @@ func (r *Replay) Stream(ctx context.Context, b *bus.Bus, since time.Time, maxSke
 	if err != nil || state.Last < state.First {
 		return err
 	}
-	reader, err := b.Read(ctx, state.First)
-	if err != nil {
+	reader := b.NewReader()
+	defer reader.Close()
+	if err := reader.Whole(ctx, state.First); err != nil {
 		return err
 	}
-	defer reader.Close()
 	var batch []bus.Message
 	var out []rules.Outcome
 	for {

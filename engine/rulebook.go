@@ -92,40 +92,34 @@ func isFile(path string) bool {
 
 // loadRules reads RulesPath for the first time.
 func (e *Engine) loadRules() error {
-	if e.config.RulesPath == "" {
-		return nil
-	}
-	programs, err := LoadRules(e.config.RulesPath)
-	if err != nil {
+	programs, err := e.readFiles()
+	if err != nil || programs == nil {
 		return err
 	}
 	e.files = programs
-	e.logWarnings(programs)
+	e.logWarnings(programs, nil)
 	return nil
 }
 
-func (e *Engine) logWarnings(programs map[string]*rules.Program) {
+// readFiles reads RulesPath; nil when there is none.
+func (e *Engine) readFiles() (map[string]*rules.Program, error) {
+	if e.config.RulesPath == "" {
+		return nil, nil
+	}
+	return LoadRules(e.config.RulesPath)
+}
+
+// logWarnings logs the warnings of what is not as before.
+func (e *Engine) logWarnings(programs, before map[string]*rules.Program) {
 	for _, id := range slices.Sorted(maps.Keys(programs)) {
-		for _, w := range programs[id].Warnings() {
-			e.log.Warn().Str("interaction", id).Msg(w.Error())
+		p := programs[id]
+		if was := before[id]; was != nil && was.Hash() == p.Hash() {
+			continue
+		}
+		for _, w := range p.Warnings() {
+			e.log.Warn().Str("interaction", id).Str("revision", p.Hash()).Msg(w.Error())
 		}
 	}
-}
-
-// keepLastGood lets an engine whose rule files are broken go on with what the
-// stream has: a bad edit that was refused while it ran must not keep it from
-// starting again. An engine that has nothing yet says what is wrong.
-func (e *Engine) keepLastGood(parts []*partition, why error) error {
-	for _, r := range parts[0].programs {
-		if _, owned := e.owned[r.ID()]; !owned {
-			e.files[r.ID()] = r.Program
-		}
-	}
-	if len(e.files) == 0 {
-		return fmt.Errorf("%w: %w", ErrConfig, why)
-	}
-	e.log.Error().Err(why).Int("interactions", len(e.files)).Msg("rules refused; the last good ones keep running")
-	return nil
 }
 
 // wanted are the interactions that should run: those of files and of twins. A
@@ -142,8 +136,17 @@ func (e *Engine) wanted() map[string]*rules.Program {
 }
 
 // Reload reads RulesPath again. An error in any file leaves everything as it
-// is; otherwise what changed takes effect between two samples.
-func (e *Engine) Reload(ctx context.Context) error {
+// is; otherwise what changed takes effect between two samples. Where another
+// worker is at the desk, its files count, and ours when it is our turn.
+func (e *Engine) Reload(ctx context.Context) (err error) {
+	if e.config.RulesPath == "" {
+		return nil
+	}
+	defer func() {
+		if ctx.Err() == nil {
+			e.stats.reloaded(err)
+		}
+	}()
 	programs, err := LoadRules(e.config.RulesPath)
 	if err != nil {
 		return err
@@ -154,7 +157,11 @@ func (e *Engine) Reload(ctx context.Context) error {
 	e.mu.Lock()
 	e.files = programs
 	e.mu.Unlock()
-	e.logWarnings(programs)
+	e.logWarnings(programs, before)
+	if elsewhere := e.Elsewhere(); elsewhere != "" {
+		e.log.Info().Str("desk", elsewhere).Msg("rules read; those of the worker at the desk count")
+		return nil
+	}
 	return e.publishRules(ctx, before)
 }
 
@@ -171,7 +178,7 @@ func (e *Engine) publishRules(ctx context.Context, before map[string]*rules.Prog
 			return err
 		}
 		changes = append(changes, putInteraction(p))
-		e.log.Info().Str("interaction", id).Str("revision", p.Hash()).Bool("enabled", p.Enabled()).Strs("rules", p.Rules()).Msg("interaction runs")
+		e.log.Info().Str("interaction", id).Str("revision", p.Hash()).Bool("enabled", p.Enabled()).Int("rules", len(p.Rules())).Msg("interaction runs")
 	}
 	for _, id := range slices.Sorted(maps.Keys(before)) {
 		if after[id] != nil {
@@ -201,18 +208,25 @@ func (e *Engine) insist(ctx context.Context, f func(context.Context) error) erro
 	return retry(ctx, f, e.trouble)
 }
 
-// send puts a control message into the stream. Before the partitions have
-// caught up it does nothing: what differs then is found when they have.
+// send puts a control message into the stream. Before the partitions have been
+// told what is wanted it does nothing: what differs then is found with the rest.
 func (e *Engine) send(ctx context.Context, p placed) error {
-	select {
-	case <-e.ready:
-	default:
+	if !e.told() {
 		return nil
 	}
-	return e.insist(ctx, func(ctx context.Context) error {
-		_, err := e.bus.PutControl(ctx, p.partition, p.control.encode())
-		return err
-	})
+	return e.insist(ctx, func(ctx context.Context) error { return e.putControl(ctx, p) })
+}
+
+// errUnsure says that this worker has not shown for a while that it is alive:
+// another one may be at the desk by now, and the stream be told other things.
+var errUnsure = errors.New("this worker may have lost the desk; waiting for the pool")
+
+func (e *Engine) putControl(ctx context.Context, p placed) error {
+	if !e.pool.Sure() {
+		return errUnsure
+	}
+	_, err := e.bus.PutControl(ctx, p.partition, p.control.encode())
+	return err
 }
 
 // sendOthers sends to all partitions but the one in which a twin lies.
@@ -315,4 +329,10 @@ func (e *Engine) watchFolders(w *fsnotify.Watcher) error {
 		}
 		return w.Add(dir)
 	})
+}
+
+// placed is a control message and its partition.
+type placed struct {
+	partition int
+	control   control
 }

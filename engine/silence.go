@@ -38,6 +38,8 @@ func newHush() *hush {
 // put takes in a silence; forget says that it is gone.
 func (h *hush) put(s alerts.Silence) { h.change(func() { h.byID[s.ID] = s }) }
 
+func (h *hush) clear() { h.change(func() { clear(h.byID) }) }
+
 func (h *hush) forget(id string) { h.change(func() { delete(h.byID, id) }) }
 
 func (h *hush) change(f func()) {
@@ -62,8 +64,8 @@ func (h *hush) get(id string) (alerts.Silence, bool) {
 
 // listen keeps the silences as the bucket has them. It calls ready when it has
 // them all.
-func (e *Engine) listen(ctx context.Context, ready func()) error {
-	return e.bus.WatchSilences(ctx, func(id string, doc []byte) {
+func (e *Engine) listen(ctx context.Context, ready func()) {
+	e.bus.WatchSilences(ctx, func(id string, doc []byte) {
 		if doc == nil {
 			e.hush.forget(id)
 			return

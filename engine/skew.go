@@ -15,7 +15,7 @@ func skewed(at, stored time.Time, most time.Duration) error {
 		return nil
 	}
 	return &rules.DataError{
-		Reason: "in the future",
+		Reason: reasonFuture,
 		Err:    fmt.Errorf("%s, stored at %s; want at most %s ahead", at.UTC().Format(time.RFC3339), stored.UTC().Format(time.RFC3339), most),
 	}
 }

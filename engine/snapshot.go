@@ -97,8 +97,8 @@ func (p *partition) load(text []byte) (uint64, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return 0, fmt.Errorf("snapshot: %w", err)
 	}
-	if s.Version != snapshotVersion {
-		return 0, fmt.Errorf("snapshot of version %d; this engine reads version %d", s.Version, snapshotVersion)
+	if s.Version > snapshotVersion {
+		return 0, errVersion(s.Version)
 	}
 	var err error
 	if p.unknown, err = s.Unknown.unknown(); err != nil {
@@ -132,6 +132,10 @@ func (p *partition) load(text []byte) (uint64, error) {
 	}
 	p.seq = s.Seq
 	return s.Seq, nil
+}
+
+func errVersion(v int) error {
+	return fmt.Errorf("snapshot of version %d; this engine reads up to version %d: it is older than the one that wrote it", v, snapshotVersion)
 }
 
 func (p *partition) loadGroup(s snapshotGroup) error {

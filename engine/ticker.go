@@ -21,7 +21,7 @@ const (
 // tickEvery is how often the partitions are told the time.
 const tickEvery = time.Second
 
-// tick tells the partitions the time, from when the engine is ready. A tick
+// tick tells all partitions the time, from when the engine is ready. A tick
 // that the bus does not take is dropped: the next one says more.
 func (e *Engine) tick(ctx context.Context) {
 	if e.config.Clock == NoClock || e.awaitReady(ctx) != nil {

@@ -14,9 +14,9 @@ import (
 // ticks reads the first n ticks of the stream.
 func (w *works) ticks(n int) (all []bus.Message) {
 	w.t.Helper()
-	r, err := w.bus.Read(w.t.Context(), 1)
-	require.NoError(w.t, err)
+	r := w.bus.NewReader()
 	defer r.Close()
+	require.NoError(w.t, r.Whole(w.t.Context(), 1))
 	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
 	defer cancel()
 	for len(all) < n {

@@ -101,6 +101,7 @@ func (d *delivery) single() bool {
 
 // recall reads which episodes the sink was not told of.
 func (d *delivery) recall(ctx context.Context) error {
+	d.untold = newUntold()
 	if !d.single() {
 		return nil
 	}

@@ -67,7 +67,8 @@ func TestAnAlertToldLateIsRefused(t *testing.T) {
 	letters, err := w.bus.DeadLetters(t.Context(), 2)
 	require.NoError(t, err)
 	require.Len(t, letters, 1)
-	assert.Equal(t, "no (attempt 2)", letters[0].Reason)
+	assert.Equal(t, "no", letters[0].Reason)
+	assert.Equal(t, 2, letters[0].Attempts)
 	assert.Equal(t, "a", letters[0].Twin)
 }
 

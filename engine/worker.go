@@ -3,15 +3,14 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"tocsin.internal/bus"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
-	"tocsin.internal/twins"
 )
 
 const (
@@ -25,59 +24,152 @@ const (
 	idleSnapshots = 10
 	// What a worker may take to write down where it is when it stops.
 	stopPatience = 20 * time.Second
+	// gather is how long the worker waits for more partitions before it reads
+	// from other places: they come and go in numbers.
+	gather = 15 * time.Millisecond
 )
 
-// worker judges FEED, message by message, in its order. One goroutine runs it.
+// worker judges the partitions that this engine holds, message by message, in
+// their order. One goroutine runs it; those that hold the leases give it orders.
 type worker struct {
-	engine *Engine
-	bus    *bus.Bus
-	writer *bus.Writer
-	parts  []*partition
-	seq    uint64 // of the last message judged
-	tail   bus.Mark
-	buried struct {
-		seq   uint64
-		index uint32
-	}
-	target uint64 // the end of the stream when the worker began
+	engine   *Engine
+	bus      *bus.Bus
+	writer   bus.Writer
+	reader   *bus.Reader
+	compiler *compiler
+	peers    *peers
+	seats    []*seat // by partition; nil = neither judged nor watched
+	orders   chan order
 
+	whole   bool          // the reader reads all partitions
+	reading map[int]*seat // else those that it reads, and for whom
+	moved   time.Time     // since when seats have changed and the reader has not; zero = it has
 	out     []rules.Outcome
-	saved   uint64 // sequence of the last snapshot
-	savedAt time.Time
-	saving  chan struct{} // holds a token while a snapshot is being written
-	counted time.Time     // when the counters were last copied
-	busy    bool          // something else than a tick has come since the last snapshot
+	count   []uint32 // scratch: outcomes of a sample by partition
+
+	judged   uint64 // messages since the last snapshot
+	savedAt  time.Time
+	counted  time.Time
+	busy     bool          // something else than a tick has come since the last snapshot
+	saving   chan struct{} // holds a token while a snapshot is being written
+	snapshot bool          // asked for before its time
 }
 
-func (w *worker) run(ctx context.Context) error {
-	reader, err := w.bus.Read(ctx, w.seq+1)
-	if err != nil {
-		return err
+// order is what a goroutine that holds a lease asks of the worker.
+type order struct {
+	do   func(context.Context) error
+	done chan error
+}
+
+func newWorker(e *Engine) *worker {
+	n := e.bus.Partitions()
+	w := &worker{
+		engine: e, bus: e.bus, compiler: newCompiler(), seats: make([]*seat, n), orders: make(chan order, 2*n),
+		reading: map[int]*seat{}, count: make([]uint32, n), saving: make(chan struct{}, 1), savedAt: time.Now(),
 	}
-	defer reader.Close()
-	w.savedAt = time.Now()
+	w.peers = &peers{make([]*partition, n), e.bus.Partition}
+	return w
+}
+
+// order has f done between two messages, by the worker's goroutine. Its error is
+// f's, or that of ctx, and then f may be done later.
+func (w *worker) order(ctx context.Context, f func(context.Context) error) error {
+	o := order{f, make(chan error, 1)}
+	select {
+	case w.orders <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w.reader.Wake()
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run judges until ctx ends; by then others have taken the seats away.
+func (w *worker) run(ctx context.Context) error {
+	defer w.reader.Close()
+	defer w.writer.Close()
 	var batch []bus.Message
 	for {
-		w.caughtUp()
-		batch, err = reader.Next(ctx, idle, batch)
-		if err != nil {
-			return w.stop(context.WithoutCancel(ctx))
+		w.obey(ctx)
+		if err := w.readWhatIsHeld(ctx); err != nil {
+			return stopped(ctx, err)
 		}
-		if len(batch) == 0 {
-			err = w.flush(ctx)
+		var err error
+		if batch, err = w.reader.Next(ctx, w.patience(), batch); err != nil {
+			return stopped(ctx, err)
 		}
-		for i := 0; i < len(batch) && err == nil; i++ {
-			err = w.message(ctx, &batch[i])
+		if err = w.batch(ctx, batch); err != nil {
+			return stopped(ctx, err)
 		}
-		if err == nil {
-			err = w.snapshotIfDue(ctx)
+		if err = w.snapshotIfDue(ctx); err != nil {
+			return stopped(ctx, err)
 		}
 		w.publishCounters()
-		if err != nil && ctx.Err() != nil {
-			return w.stop(context.WithoutCancel(ctx))
+	}
+}
+
+// stopped is no error: the worker was told to.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// obey carries out the orders that wait.
+func (w *worker) obey(ctx context.Context) {
+	for {
+		select {
+		case o := <-w.orders:
+			o.done <- o.do(ctx)
+		default:
+			return
 		}
-		if err != nil {
+	}
+}
+
+func (w *worker) patience() time.Duration {
+	if w.moved.IsZero() {
+		return idle
+	}
+	return gather
+}
+
+// batch judges what has come.
+func (w *worker) batch(ctx context.Context, batch []bus.Message) error {
+	if len(batch) == 0 {
+		return w.flush(ctx)
+	}
+	began := w.engine.stats.begin()
+	for i := range batch {
+		if err := w.message(ctx, &batch[i]); err != nil {
 			return err
+		}
+		if w.moved.Equal(atOnce) {
+			batch = batch[:i+1] // what follows is read again, in the order of all partitions
+			break
+		}
+	}
+	last := &batch[len(batch)-1]
+	if w.whole {
+		w.passedAll(last)
+	}
+	w.engine.stats.end(began, last, w.whole)
+	w.leaveLost()
+	return nil
+}
+
+// passedAll says, where all is read in one order, that every seat has what came
+// up to this: its state may hold samples of others, and it has no more of its own.
+func (w *worker) passedAll(last *bus.Message) {
+	for _, s := range w.seats {
+		if s != nil && s.read {
+			s.passed(last.Seq, last.Pending)
 		}
 	}
 }
@@ -87,86 +179,78 @@ func (w *worker) flush(ctx context.Context) error {
 	if err := w.writer.Flush(ctx); err != nil {
 		return err
 	}
-	w.engine.stats.settled.Store(w.seq)
+	w.leaveLost()
+	for _, s := range w.seats {
+		if s != nil && !s.shadow {
+			s.settled.Store(s.at)
+		}
+	}
 	return nil
-}
-
-// stop writes down how far the worker has come. What it does not manage is
-// judged again after the next start, without a trace.
-func (w *worker) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stopPatience)
-	defer cancel()
-	if err := w.flush(ctx); err != nil {
-		return fmt.Errorf("flushing outcomes: %w", err)
-	}
-	w.saving <- struct{}{} // waits for the one that is being written
-	if w.seq == w.engine.stats.snapshot.Load() {
-		return nil
-	}
-	states, err := w.states()
-	if err != nil {
-		return err
-	}
-	return w.save(ctx, states, w.seq)
 }
 
 // message judges one message. Outcomes that are stored already, because the
 // worker judges again after a crash, are not sent again.
 func (w *worker) message(ctx context.Context, m *bus.Message) error {
-	p := w.parts[m.Partition]
-	if m.Seq <= p.seq && (m.Kind > bus.ManySamples || !w.behind(m.Seq)) {
-		w.seq = m.Seq
-		return nil // its snapshot is newer than another partition's
+	s := w.seats[m.Partition]
+	if s == nil || !s.read {
+		return nil
+	}
+	if m.Seq <= s.at && (m.Kind > bus.ManySamples || !w.behind(m.Seq)) {
+		return nil // another partition's place is further back
 	}
 	var err error
+	w.judged++
 	w.busy = w.busy || m.Kind != bus.Tick
 	switch m.Kind {
 	case bus.OneSample:
-		s := rules.Sample{Twin: m.Twin, Feed: m.Feed, At: m.At, Data: m.Data, Seq: m.Seq, Hops: m.Hops}
-		err = w.sample(ctx, p, &s, m.Stored)
+		x := rules.Sample{Twin: m.Twin, Feed: m.Feed, At: m.At, Data: m.Data, Seq: m.Seq, Hops: m.Hops}
+		err = w.sample(ctx, s, &x, m.Stored)
 	case bus.ManySamples:
-		err = w.samples(ctx, p, m)
+		err = w.samples(ctx, s, m)
 	case bus.Control:
-		err = w.control(ctx, p, m)
+		err = w.control(ctx, s, m)
 	case bus.Tick:
-		w.out = p.tick(m.At, m.Wall, m.Seq, w.out[:0])
+		if s.shadow {
+			break
+		}
+		w.out = s.tick(m.At, m.Wall, m.Seq, w.out[:0])
 		w.busy = w.busy || len(w.out) > 0
-		err = w.write(ctx, m.Seq, 0)
+		err = w.write(ctx, s, m.Seq, 0)
 	case bus.Unreadable:
-		err = w.bury(ctx, bus.DeadLetter{Reason: m.Reason, Twin: m.Twin, Feed: m.Feed, Seq: m.Seq, Data: m.Data})
+		err = w.bury(ctx, s, bus.DeadLetter{Reason: m.Reason, Twin: m.Twin, Feed: m.Feed, Time: m.At, Seq: m.Seq, Data: m.Data})
 	}
 	if err != nil {
 		return err
 	}
-	w.seq = m.Seq
+	s.passed(m.Seq, m.Pending)
 	return nil
 }
 
 // behind says whether a partition has not seen a message that another one has:
 // it may have to hear of the sample.
 func (w *worker) behind(seq uint64) bool {
-	return slices.ContainsFunc(w.parts, func(p *partition) bool { return p.seq < seq && p.linksTwins() })
+	return slices.ContainsFunc(w.seats, func(s *seat) bool { return s != nil && s.at < seq && s.linksTwins() })
 }
 
-func (w *worker) samples(ctx context.Context, p *partition, m *bus.Message) error {
+func (w *worker) samples(ctx context.Context, s *seat, m *bus.Message) error {
 	index := uint32(0)
 	for line := range bytes.Lines(m.Data) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
 			continue
 		}
-		s, err := sources.ParseLine(line, int(index)+1)
-		s.Seq, s.Index = m.Seq, index
-		if s.At.IsZero() {
-			s.At = m.Stored
+		x, err := sources.ParseLine(line, int(index)+1)
+		x.Seq, x.Index = m.Seq, index
+		if x.At.IsZero() {
+			x.At = m.Stored
 		}
 		switch {
 		case err != nil:
-			err = w.bury(ctx, bus.DeadLetter{Reason: err.Error(), Seq: m.Seq, Index: index, Data: line})
-		case w.bus.Partition(s.Twin) != m.Partition:
-			err = w.bury(ctx, bus.DeadLetter{Reason: "in a batch of another partition", Twin: s.Twin, Feed: s.Feed, Seq: m.Seq, Index: index, Data: line})
+			err = w.bury(ctx, s, bus.DeadLetter{Reason: err.Error(), Seq: m.Seq, Index: index, Data: line})
+		case w.bus.Partition(x.Twin) != m.Partition:
+			err = w.bury(ctx, s, bus.DeadLetter{Reason: reasonOtherPartition, Twin: x.Twin, Feed: x.Feed, Time: x.At, Seq: m.Seq, Index: index, Data: line})
 		default:
-			err = w.sample(ctx, p, &s, m.Stored)
+			err = w.sample(ctx, s, &x, m.Stored)
 		}
 		if err != nil {
 			return err
@@ -176,91 +260,131 @@ func (w *worker) samples(ctx context.Context, p *partition, m *bus.Message) erro
 	return nil
 }
 
-func (w *worker) sample(ctx context.Context, p *partition, s *rules.Sample, stored time.Time) error {
-	w.engine.stats.samples.Add(1)
-	err := skewed(s.At, stored, w.engine.config.MaxSkew)
+func (w *worker) sample(ctx context.Context, s *seat, x *rules.Sample, stored time.Time) error {
+	err := skewed(x.At, stored, w.engine.config.MaxSkew)
 	if err == nil {
-		w.out, err = p.judge(s, w.out[:0])
+		w.out, err = s.judge(x, w.out[:0])
 	}
-	if at := s.At.UnixNano(); err == nil && at > w.engine.stats.newest.Load() {
-		w.engine.stats.newest.Store(at)
+	if !s.shadow && x.Seq > s.at {
+		w.engine.stats.samples.Add(1)
+		if at := x.At.UnixNano(); err == nil && at > w.engine.stats.newest.Load() {
+			w.engine.stats.newest.Store(at)
+		}
 	}
 	if err != nil {
-		return w.bury(ctx, bus.DeadLetter{Reason: dataReason(err), Twin: s.Twin, Feed: s.Feed, Seq: s.Seq, Index: s.Index, Data: s.Data})
+		return w.bury(ctx, s, bus.DeadLetter{Reason: dataReason(err), Twin: x.Twin, Feed: x.Feed, Time: x.At, Seq: x.Seq, Index: x.Index, Data: x.Data})
 	}
-	return w.write(ctx, s.Seq, s.Index)
+	return w.write(ctx, s, x.Seq, x.Index)
 }
 
-func (w *worker) control(ctx context.Context, p *partition, m *bus.Message) error {
+func (w *worker) control(ctx context.Context, s *seat, m *bus.Message) error {
+	linked := s.linksTwins()
 	var err error
-	w.out, err = p.apply(m.Data, event{m.Seq, m.Stored}, w.out[:0])
+	w.out, err = s.apply(m.Data, event{m.Seq, m.Stored}, w.out[:0])
+	if !s.shadow && s.linksTwins() != linked {
+		w.moved = atOnce
+	}
 	if err != nil {
 		w.engine.log.Error().Err(err).Int("partition", m.Partition).Uint64("seq", m.Seq).Msg("control message refused")
-		return w.bury(ctx, bus.DeadLetter{Reason: err.Error(), Seq: m.Seq, Data: m.Data})
+		return w.bury(ctx, s, bus.DeadLetter{Reason: err.Error(), Seq: m.Seq, Data: m.Data})
 	}
-	if len(p.fresh) > 0 {
-		if err := retry(ctx, func(ctx context.Context) error { return w.prime(ctx, p, m) }, w.engine.trouble); err != nil {
+	if s.shadow {
+		s.fresh = nil // whoever judges it primes it
+	}
+	if len(s.fresh) > 0 {
+		if err := retry(ctx, func(ctx context.Context) error { return w.prime(ctx, s.partition, m) }, w.engine.trouble); err != nil {
 			return err
 		}
 	}
-	return w.write(ctx, m.Seq, 0)
+	return w.write(ctx, s, m.Seq, 0)
 }
 
-func (w *worker) write(ctx context.Context, seq uint64, index uint32) error {
+// write sends the outcomes of one sample on their way. Where rules look at
+// several twins they may belong to several partitions; each counts its own, so
+// that the marks are the same whoever else is judged beside it.
+func (w *worker) write(ctx context.Context, s *seat, seq uint64, index uint32) error {
+	if len(w.out) == 0 {
+		return nil
+	}
+	if !s.linksTwins() {
+		for i := range w.out {
+			if err := w.writeOne(ctx, s, &w.out[i], bus.Mark{Seq: seq, Index: index, Ordinal: uint32(i), Count: uint32(len(w.out))}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return w.writeApart(ctx, seq, index)
+}
+
+func (w *worker) writeApart(ctx context.Context, seq uint64, index uint32) error {
+	clear(w.count)
 	for i := range w.out {
-		mark := bus.Mark{Seq: seq, Index: index, Ordinal: uint32(i), Count: uint32(len(w.out))}
-		if w.tail.Covers(mark) {
-			continue
+		w.count[w.home(&w.out[i])]++
+	}
+	ordinal := map[int]uint32{}
+	for i := range w.out {
+		p := w.home(&w.out[i])
+		if s := w.seats[p]; s != nil && !s.shadow {
+			if err := w.writeOne(ctx, s, &w.out[i], bus.Mark{Seq: seq, Index: index, Ordinal: ordinal[p], Count: w.count[p]}); err != nil {
+				return err
+			}
 		}
-		if err := w.writer.Write(ctx, &w.out[i], mark); err != nil {
-			return err
-		}
-		w.engine.stats.count(&w.out[i])
+		ordinal[p]++
 	}
 	return nil
 }
 
-// bury keeps a dead letter, and tries until the bus takes it.
-func (w *worker) bury(ctx context.Context, l bus.DeadLetter) error {
-	if l.Seq < w.buried.seq || l.Seq == w.buried.seq && l.Index <= w.buried.index {
+// home is the partition to which an outcome belongs.
+func (w *worker) home(o *rules.Outcome) int {
+	if o.Source != "" {
+		return w.bus.Partition(o.Source)
+	}
+	return w.bus.Partition(o.Twin)
+}
+
+func (w *worker) writeOne(ctx context.Context, s *seat, o *rules.Outcome, mark bus.Mark) error {
+	if s.tail.Covers(mark) {
 		return nil
 	}
-	l.Stage = bus.StageFeed
+	if err := w.writer.Write(ctx, s.number, o, mark); err != nil {
+		return err
+	}
+	w.engine.stats.count(o)
+	return nil
+}
+
+// bury keeps a dead letter, and tries until the bus takes it.
+func (w *worker) bury(ctx context.Context, s *seat, l bus.DeadLetter) error {
+	if s.shadow || l.Seq <= s.seq || l.Seq < s.buried.seq || l.Seq == s.buried.seq && l.Index <= s.buried.index {
+		return nil
+	}
+	l.Stage, l.Partition = bus.StageFeed, s.number
 	err := retry(ctx, func(ctx context.Context) error { return w.bus.Bury(ctx, l) }, w.engine.trouble)
 	if err == nil {
 		w.engine.stats.deadLetters.Add(1)
+		w.engine.stats.buried(l.Stage, letterReason(l.Reason))
 	}
 	return err
 }
 
-// caughtUp tells the engine, once, that the partitions are what the stream says.
-func (w *worker) caughtUp() {
-	if w.target != noTarget && w.seq >= w.target {
-		w.target = noTarget
-		w.engine.caughtUp(w.parts)
-	}
-}
-
-const noTarget = ^uint64(0)
-
+// snapshotIfDue writes down the state of all partitions that are held.
 func (w *worker) snapshotIfDue(ctx context.Context) error {
-	if w.seq == w.engine.stats.snapshot.Load() {
+	if w.judged == 0 {
 		return nil
 	}
 	every := w.engine.config.SnapshotEvery
 	if !w.busy {
 		every *= idleSnapshots
 	}
-	due := time.Since(w.savedAt) >= every || w.seq-w.saved >= snapshotMessages
-	if !due && !w.engine.full.CompareAndSwap(true, false) {
+	due := time.Since(w.savedAt) >= every || w.judged >= snapshotMessages
+	w.snapshot = w.engine.full.Swap(false) || w.snapshot
+	if !due && !w.snapshot {
 		return nil
 	}
 	select {
 	case w.saving <- struct{}{}:
 	default:
-		if !due {
-			w.engine.full.Store(true) // for the next time
-		}
 		return nil // the last one is still being written
 	}
 	// A snapshot must not run ahead of the outcomes: it says that they are stored.
@@ -273,181 +397,88 @@ func (w *worker) snapshotIfDue(ctx context.Context) error {
 		<-w.saving
 		return err
 	}
-	seq := w.seq
-	w.saved, w.savedAt, w.busy = seq, time.Now(), false
+	w.judged, w.savedAt, w.busy, w.snapshot = 0, time.Now(), false, false
 	w.engine.background(func(ctx context.Context) {
 		defer func() { <-w.saving }()
-		if err := w.save(ctx, states, seq); err != nil {
-			w.engine.trouble(err)
-			return
+		for _, st := range states {
+			if err := st.save(ctx, w.bus); err != nil && !errors.Is(err, bus.ErrOvertaken) && ctx.Err() == nil {
+				w.engine.trouble(err)
+			}
 		}
 		w.engine.wantRoom()
 	})
 	return nil
 }
 
-func (w *worker) states() ([][]byte, error) {
-	states := make([][]byte, len(w.parts))
-	for i, p := range w.parts {
-		var err error
-		if states[i], err = p.save(max(w.seq, p.seq)); err != nil {
-			return nil, fmt.Errorf("partition %d: %w", i, err)
-		}
-	}
-	return states, nil
+// state is what is written down of a seat.
+type state struct {
+	seat *seat
+	seq  uint64
+	text []byte
 }
 
-func (w *worker) save(ctx context.Context, states [][]byte, seq uint64) error {
-	for i, state := range states {
-		if err := w.bus.SaveSnapshot(ctx, i, state); err != nil {
-			return err
+func (w *worker) states() ([]state, error) {
+	var out []state
+	for _, s := range w.seats {
+		if s == nil || s.shadow {
+			continue
 		}
+		st, err := s.state()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, st)
 	}
-	w.engine.stats.snapshot.Store(seq)
+	return out, nil
+}
+
+func (s *seat) state() (state, error) {
+	text, err := s.save(s.at)
+	if err != nil {
+		return state{}, fmt.Errorf("partition %d: %w", s.number, err)
+	}
+	return state{s, s.at, text}, nil
+}
+
+// save writes the state down, in place of the seat's last one.
+func (st state) save(ctx context.Context, b *bus.Bus) error {
+	s := st.seat
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.left || st.seq < s.saved.Load() {
+		return nil
+	}
+	r, err := b.SaveSnapshot(ctx, s.number, st.seq, st.text, s.revision)
+	if err != nil {
+		return err
+	}
+	s.revision = r
+	s.saved.Store(st.seq)
+	s.savedAt.Store(time.Now().UnixNano())
 	return nil
 }
 
-// publishCounters copies, once a second, what only the worker may read.
+// publishCounters collects, once a second, what only the worker may read.
 func (w *worker) publishCounters() {
-	w.engine.stats.judged.Store(w.seq)
-	if time.Since(w.counted) < time.Second {
-		return
+	if time.Since(w.counted) >= time.Second {
+		w.counted = time.Now()
+		w.collect()
 	}
-	w.counted = time.Now()
-	funnels := map[string]Funnels{}
-	for _, p := range w.parts {
-		for _, r := range p.programs {
-			f := funnels[r.ID()]
-			if f.Rules == nil {
-				f = Funnels{Revision: r.Hash(), Names: r.Rules(), Rules: make([]rules.Funnel, len(r.Rules()))}
-			}
-			for i, counted := range r.counters.Funnels() {
-				f.Rules[i].Add(counted)
-			}
-			funnels[r.ID()] = f
-		}
-	}
-	w.engine.stats.funnels.Store(&funnels)
 }
 
-// recoverPartitions gives the partitions as the snapshots have them, and the
-// sequence up to which they stand. A stream that has neither a snapshot nor a
-// control message begins with what is configured now: that is its first state.
-func (e *Engine) recoverPartitions(ctx context.Context, state bus.FeedState) ([]*partition, uint64, error) {
-	c := newCompiler()
-	parts := make([]*partition, e.bus.Partitions())
-	together := &peers{parts, e.bus.Partition}
-	first := max(state.First, 1) - 1
-	seq, found := state.Last, 0
-	for i := range parts {
-		parts[i] = newPartition(c, e.config.MaxSampleBytes)
-		parts[i].created = e.adopt
-		parts[i].peers = together
-		text, err := e.bus.LoadSnapshot(ctx, i)
-		if err != nil {
-			return nil, 0, err
-		}
-		at := first
-		if text != nil {
-			if at, err = parts[i].load(text); err != nil {
-				return nil, 0, fmt.Errorf("partition %d: %w", i, err)
-			}
-			found++
-		}
-		seq = min(seq, at)
-	}
-	if found == len(parts) || state.Controls {
-		if seq < first {
-			e.log.Error().Uint64("snapshot", seq).Uint64("first", first+1).Msg("the stream begins after the snapshot; samples between them are gone")
-		}
-		return parts, seq, nil
-	}
-	return e.firstState(ctx, parts, first)
-}
-
-// firstState is written down before the first sample is judged.
-func (e *Engine) firstState(ctx context.Context, parts []*partition, first uint64) ([]*partition, uint64, error) {
-	for i, p := range parts {
-		peers := p.peers
-		*p = *newPartition(p.compiler, p.maxBytes)
-		p.created, p.peers = e.adopt, peers
-		p.unknown = e.unknown
-		for _, program := range e.wanted() {
-			p.putProgram(program, event{}, new([]rules.Outcome))
-		}
-		for t := range e.twins.All() {
-			if e.bus.Partition(t.ID) == i {
-				p.put(t, event{}, nil)
-			} else if twins.IsModel(t) {
-				p.putModel(t)
-			}
+// collect takes what the rules have counted. What shadows count is not ours.
+func (w *worker) collect() {
+	var parts []*partition
+	for _, s := range w.seats {
+		switch {
+		case s == nil:
+		case s.shadow:
+			s.retired = nil
+		default:
+			parts = append(parts, s.partition)
 		}
 	}
-	for i, p := range parts {
-		text, err := p.save(first)
-		if err != nil {
-			return nil, 0, err
-		}
-		if err := e.bus.SaveSnapshot(ctx, i, text); err != nil {
-			return nil, 0, err
-		}
-	}
-	return parts, first, nil
-}
-
-// differences are the control messages that make the partitions what is wanted now.
-func (e *Engine) differences(parts []*partition) []placed {
-	var out []placed
-	wanted := e.wanted()
-	for i, p := range parts {
-		for _, program := range wanted {
-			if j, found := p.find(program.ID()); !found || p.programs[j].Hash() != program.Hash() {
-				out = append(out, placed{i, putInteraction(program)})
-			}
-		}
-		for _, r := range p.programs {
-			if wanted[r.ID()] == nil {
-				out = append(out, placed{i, control{Op: opInteractionDelete, ID: r.ID()}})
-			}
-		}
-		if string(p.unknown.control().encode()) != string(e.unknown.control().encode()) {
-			out = append(out, placed{i, e.unknown.control()})
-		}
-		for id := range p.models {
-			if t, ok := e.twins.Get(id); !ok || !twins.IsModel(t) {
-				out = append(out, placed{i, control{Op: opModelDelete, ID: id}})
-			}
-		}
-		for id, m := range maps.All(p.twins) {
-			t, ok := e.twins.Get(id)
-			switch {
-			case !ok && e.made(m):
-				e.adopt(id)
-			case !ok:
-				out = append(out, placed{i, control{Op: opTwinDelete, ID: id}})
-			case !t.Equal(m.twin):
-				out = append(out, placed{i, putTwin(t)})
-			}
-		}
-	}
-	for t := range e.twins.All() {
-		home := e.bus.Partition(t.ID)
-		if parts[home].twins[t.ID] == nil {
-			out = append(out, placed{home, putTwin(t)})
-		}
-		for i, p := range parts {
-			if was := p.models[t.ID]; twins.IsModel(t) && i != home && (was == nil || !was.Equal(t)) {
-				out = append(out, placed{i, putModel(t)})
-			}
-		}
-	}
-	return out
-}
-
-// placed is a control message and its partition.
-type placed struct {
-	partition int
-	control   control
+	w.engine.stats.rules.collect(parts)
 }
 
 // retry calls f until it succeeds or ctx ends, whose error it then gives.

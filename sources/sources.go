@@ -18,6 +18,13 @@ type Source interface {
 	Run(ctx context.Context, emit Emit) error
 }
 
+// Local is a source that belongs to its process, like one that listens on a
+// port: in a pool every worker runs it. Of the others one worker runs each.
+type Local interface {
+	Source
+	Local()
+}
+
 // Emit stores samples. nil means stored, on disk as the bus is configured; it
 // blocks while the bus is slow, which is the back-pressure. A sample that
 // cannot be read (Sample.Refused, or a name or size out of bounds) is kept as a

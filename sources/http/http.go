@@ -47,6 +47,9 @@ const (
 )
 
 // Run serves until ctx ends. What is then on its way is still stored and answered.
+// Local makes it a sources.Local: it listens where its process is.
+func (s *source) Local() {}
+
 func (s *source) Run(ctx context.Context, emit sources.Emit) error {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", s.Listen)

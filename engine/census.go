@@ -1,0 +1,286 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"tocsin.internal/rules"
+	"tocsin.internal/twins"
+)
+
+// census is what a partition has been told: its snapshot, and the control
+// messages after it. The desk compares it with what is wanted, wherever the
+// partition is judged.
+type census struct {
+	interactions map[string]json.RawMessage // documents by id
+	twins        map[string]json.RawMessage // upsert bodies by id
+	models       map[string]json.RawMessage // of other partitions
+	unknown      control
+}
+
+// begun says whether the partitions have a state: a snapshot each, or control
+// messages to begin with. A stream that has neither begins with what is wanted
+// now: that is its first state.
+func (e *Engine) begun(ctx context.Context) (bool, error) {
+	state, err := e.bus.FeedState(ctx)
+	if err != nil || state.Controls {
+		return true, err
+	}
+	for p := range e.bus.Partitions() {
+		text, _, err := e.bus.LoadSnapshot(ctx, p)
+		if err != nil {
+			return false, err
+		}
+		if text == nil {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// firstState is written down before the first sample is judged.
+func (e *Engine) firstState(ctx context.Context) error {
+	state, err := e.bus.FeedState(ctx)
+	if err != nil {
+		return err
+	}
+	first := max(state.First, 1) - 1
+	compiler, wanted := newCompiler(), e.wanted()
+	for i := range e.bus.Partitions() {
+		p := newPartition(compiler, e.config.MaxSampleBytes)
+		p.unknown = e.unknown
+		for _, program := range wanted {
+			p.putProgram(program, event{}, new([]rules.Outcome))
+		}
+		for t := range e.twins.All() {
+			if e.bus.Partition(t.ID) == i {
+				p.put(t, event{}, nil)
+			} else if twins.IsModel(t) {
+				p.putModel(t)
+			}
+		}
+		text, err := p.save(first)
+		if err != nil {
+			return err
+		}
+		_, revision, err := e.bus.LoadSnapshot(ctx, i)
+		if err != nil {
+			return err
+		}
+		if _, err := e.bus.SaveSnapshot(ctx, i, first, text, revision); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count takes the census of a partition.
+func (e *Engine) count(ctx context.Context, number int) (*census, error) {
+	c := &census{
+		interactions: map[string]json.RawMessage{}, twins: map[string]json.RawMessage{}, models: map[string]json.RawMessage{},
+		unknown: Unknown{Policy: DeadLetter}.control(),
+	}
+	text, _, err := e.bus.LoadSnapshot(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	seq := uint64(0)
+	if text != nil {
+		if seq, err = c.load(text); err != nil {
+			return nil, fmt.Errorf("partition %d: %w", number, err)
+		}
+	}
+	for m, err := range e.bus.Controls(ctx, number, seq+1) {
+		if err != nil {
+			return nil, err
+		}
+		c.apply(m.Data)
+	}
+	return c, nil
+}
+
+// load takes in a snapshot, and gives the sequence that it stands for.
+func (c *census) load(text []byte) (uint64, error) {
+	var s snapshot
+	if err := json.Unmarshal(text, &s); err != nil {
+		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	if s.Version > snapshotVersion {
+		return 0, errVersion(s.Version)
+	}
+	for _, doc := range s.Interactions {
+		c.interactions[idOf(doc)] = doc
+	}
+	for _, t := range s.Twins {
+		c.twins[idOf(t.Twin)] = t.Twin
+	}
+	for _, doc := range s.Models {
+		c.models[idOf(doc)] = doc
+	}
+	c.unknown = s.Unknown
+	return s.Seq, nil
+}
+
+// idOf reads the id of a document.
+func idOf(doc []byte) string {
+	var d struct {
+		ID   string `json:"id"`     // an interaction's
+		Twin string `json:"twinId"` // an upsert body's
+	}
+	if json.Unmarshal(doc, &d) != nil {
+		return ""
+	}
+	return cmp.Or(d.Twin, d.ID)
+}
+
+// apply takes in a control message. What the partition refuses it does not have.
+func (c *census) apply(text []byte) {
+	var m control
+	if json.Unmarshal(text, &m) != nil {
+		return
+	}
+	switch m.Op {
+	case opInteractionPut:
+		if p, err := rules.Load("interaction", m.Text); err == nil {
+			c.interactions[p.ID()] = m.Text
+		}
+	case opInteractionDelete:
+		delete(c.interactions, m.ID)
+	case opTwinPut:
+		c.twins[idOf(m.Twin)] = m.Twin
+	case opTwinDelete:
+		delete(c.twins, m.ID)
+	case opUnknown:
+		c.unknown = m
+	case opModelPut:
+		c.models[idOf(m.Twin)] = m.Twin
+	case opModelDelete:
+		delete(c.models, m.ID)
+	}
+}
+
+// sendDifferences tells each partition how what is wanted differs from what it
+// has been told.
+func (e *Engine) sendDifferences(ctx context.Context) error {
+	wanted, compiler := e.wanted(), newCompiler()
+	byHome := make([][]*twins.Twin, e.bus.Partitions())
+	var models []*twins.Twin
+	for t := range e.twins.All() {
+		home := e.bus.Partition(t.ID)
+		byHome[home] = append(byHome[home], t)
+		if twins.IsModel(t) {
+			models = append(models, t)
+		}
+	}
+	for number := range byHome {
+		c, err := e.count(ctx, number)
+		if err != nil {
+			return err
+		}
+		for _, m := range e.differences(compiler, c, number, wanted, byHome[number], models) {
+			if err := e.putControl(ctx, placed{number, m}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// differences are the control messages that bring a partition to what is wanted.
+func (e *Engine) differences(compiler *compiler, c *census, number int, wanted map[string]*rules.Program, home, models []*twins.Twin) (out []control) {
+	for _, program := range wanted {
+		if doc, ok := c.interactions[program.ID()]; !ok || !sameDocument(compiler, doc, program) {
+			out = append(out, putInteraction(program))
+		}
+	}
+	for id := range c.interactions {
+		if wanted[id] == nil {
+			out = append(out, control{Op: opInteractionDelete, ID: id})
+		}
+	}
+	if string(c.unknown.encode()) != string(e.unknown.control().encode()) {
+		out = append(out, e.unknown.control())
+	}
+	for _, t := range home {
+		if doc, ok := c.twins[t.ID]; !ok || !sameTwin(doc, t) {
+			out = append(out, putTwin(t))
+		}
+		delete(c.twins, t.ID)
+	}
+	for id, doc := range c.twins { // those that nobody knows any more
+		if e.madeByPolicy(doc) {
+			e.adopt(id)
+		} else {
+			out = append(out, control{Op: opTwinDelete, ID: id})
+		}
+	}
+	for _, t := range models {
+		if doc, ok := c.models[t.ID]; e.bus.Partition(t.ID) != number && (!ok || !sameTwin(doc, t)) {
+			out = append(out, putModel(t))
+		}
+	}
+	for id := range c.models {
+		if !slices.ContainsFunc(models, func(t *twins.Twin) bool { return t.ID == id }) {
+			out = append(out, control{Op: opModelDelete, ID: id})
+		}
+	}
+	return out
+}
+
+// sameDocument compares with a document of another partition, which is mostly
+// the same text each time.
+func sameDocument(c *compiler, doc []byte, p *rules.Program) bool {
+	if bytes.Equal(doc, p.Text()) {
+		return true
+	}
+	was, err := c.compile(doc)
+	return err == nil && was.Hash() == p.Hash()
+}
+
+func sameTwin(doc []byte, t *twins.Twin) bool {
+	if bytes.Equal(doc, t.AppendJSON(nil)) {
+		return true
+	}
+	was, err := decodeTwin(doc)
+	return err == nil && was.Equal(t)
+}
+
+// madeByPolicy says whether a twin is one that the policy creates.
+func (e *Engine) madeByPolicy(doc []byte) bool {
+	if e.unknown.Policy != Create {
+		return false
+	}
+	t, err := decodeTwin(doc)
+	if err != nil {
+		return false
+	}
+	made := twins.FromModel(e.unknown.Model, t.ID, t.ID)
+	return made.Equal(t)
+}
+
+// keepLastGood lets an engine whose rule files are broken go on with what the
+// stream has: a bad edit that was refused while it ran must not keep it from
+// starting again. An engine that has nothing yet says what is wrong.
+func (e *Engine) keepLastGood(ctx context.Context, why error) error {
+	c, err := e.count(ctx, 0)
+	if err != nil {
+		return err
+	}
+	for id, doc := range c.interactions {
+		if _, owned := e.owned[id]; owned {
+			continue
+		}
+		if p, err := rules.Load("interaction", doc); err == nil {
+			e.files[id] = p
+		}
+	}
+	if len(e.files) == 0 {
+		return fmt.Errorf("%w: %w", ErrConfig, why)
+	}
+	e.log.Error().Err(why).Int("interactions", len(e.files)).Msg("rules refused; the last good ones keep running")
+	return nil
+}

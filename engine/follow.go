@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tocsin.internal/twins"
+)
+
+// readTwins reads the bucket of twins into the registry.
+func (e *Engine) readTwins(ctx context.Context) error {
+	revision, err := e.bus.TwinsRevision(ctx)
+	if err != nil {
+		return err
+	}
+	for doc, err := range e.bus.Twins(ctx) {
+		if err != nil {
+			return err
+		}
+		t, err := decodeTwin(doc)
+		if err != nil {
+			return fmt.Errorf("bucket twins: %w", err)
+		}
+		e.twins.Put(*t)
+	}
+	e.followed.Store(revision)
+	return nil
+}
+
+// follow keeps the registry what the bucket says, while another worker is at
+// the desk, until ctx ends.
+func (e *Engine) follow(ctx context.Context) {
+	e.bus.FollowTwins(ctx, e.followed.Load(), func(revision uint64, id string, doc []byte) {
+		if e.atDesk() == nil {
+			e.takeOverTwin(id, doc)
+		}
+		e.followed.Store(revision)
+	})
+}
+
+// takeOverTwin takes in what another worker has made of a twin; nil: it is gone.
+func (e *Engine) takeOverTwin(id string, doc []byte) {
+	var t *twins.Twin
+	if doc != nil {
+		var err error
+		if t, err = decodeTwin(doc); err != nil {
+			e.trouble(fmt.Errorf("bucket twins: %q: %w", id, err))
+			return
+		}
+	}
+	e.mu.Lock()
+	delete(e.unstored, id)
+	if t == nil {
+		e.twins.Delete(id)
+		delete(e.owned, id)
+		delete(e.failed, id)
+		delete(e.orphan, id)
+	} else {
+		e.twins.Put(*t)
+		delete(e.strangers, id)
+	}
+	e.mu.Unlock()
+	if t != nil {
+		e.readRuleTwin(t)
+	}
+}
+
+// catchUpTwins returns when the registry has what the bucket had when it was called.
+func (e *Engine) catchUpTwins(ctx context.Context) error {
+	revision, err := e.bus.TwinsRevision(ctx)
+	if err != nil {
+		return err
+	}
+	ticker := time.NewTicker(readyPoll)
+	defer ticker.Stop()
+	for e.followed.Load() < revision {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// storeConfigured stores the configured twins that the bucket does not have so.
+func (e *Engine) storeConfigured(ctx context.Context) error {
+	e.mu.RLock()
+	var todo []*twins.Twin
+	for id := range e.unstored {
+		if t, ok := e.twins.Get(id); ok {
+			todo = append(todo, t)
+		}
+	}
+	e.mu.RUnlock()
+	for _, t := range todo {
+		if err := e.bus.PutTwin(ctx, t.ID, t.AppendJSON(nil)); err != nil {
+			return err
+		}
+		e.mu.Lock()
+		delete(e.unstored, t.ID)
+		e.mu.Unlock()
+	}
+	return nil
+}
+
+// retell is how often a worker tells the desk of the twins that the policy has
+// created, until the bucket has them.
+const retell = 2 * time.Second
+
+// tellStrangers tells the desk of twins that the policy has created here, until
+// ctx ends. What was told in vain is told again.
+func (e *Engine) tellStrangers(ctx context.Context) error {
+	ticker := time.NewTicker(retell)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if e.atDesk() != nil {
+			continue
+		}
+		for _, id := range e.toAdopt() {
+			if _, err := e.ask(ctx, request{Op: "adopt", ID: id}); err != nil && ctx.Err() == nil {
+				e.trouble(err)
+				break
+			}
+		}
+	}
+}
+
+func (e *Engine) toAdopt() (ids []string) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for id := range e.strangers {
+		if _, known := e.twins.Get(id); !known {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// request is what one worker asks of the one at the desk.
+type request struct {
+	Op   string          `json:"op"`
+	ID   string          `json:"id,omitempty"`   // adopt: the twin's
+	Body json.RawMessage `json:"body,omitempty"` // call: what the handler gets
+}
+
+type reply struct {
+	Error string          `json:"error,omitempty"`
+	Body  json.RawMessage `json:"body,omitempty"`
+}
+
+// HandOver lets the worker at the desk answer what this one cannot: body and
+// answer are JSON, what they mean is between OnHandOver's function and the caller.
+func (e *Engine) HandOver(ctx context.Context, body []byte) ([]byte, error) {
+	return e.ask(ctx, request{Op: "call", Body: body})
+}
+
+// OnHandOver says how this worker answers what others hand over while it is at
+// the desk.
+func (e *Engine) OnHandOver(f func(ctx context.Context, body []byte) []byte) { e.handler.Store(f) }
+
+// Elsewhere is the worker at the desk, when it is another one; "" when it is
+// this one, or nobody yet.
+func (e *Engine) Elsewhere() string {
+	if owner := e.pool.Owner(deskLease); owner != e.config.WorkerID {
+		return owner
+	}
+	return ""
+}
+
+func (e *Engine) ask(ctx context.Context, q request) ([]byte, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	text, err := e.bus.AskDesk(ctx, body)
+	if err != nil {
+		return nil, fmt.Errorf("the desk: %w", err)
+	}
+	var r reply
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("the desk: %w", err)
+	}
+	if r.Error != "" {
+		return nil, fmt.Errorf("the desk: %s", r.Error)
+	}
+	return r.Body, nil
+}
+
+// answer is what the desk says to another worker.
+func (e *Engine) answer(ctx context.Context, text []byte) []byte {
+	var q request
+	var r reply
+	err := json.Unmarshal(text, &q)
+	f, _ := e.handler.Load().(func(context.Context, []byte) []byte)
+	switch {
+	case err != nil:
+		r.Error = err.Error()
+	case q.Op == "adopt":
+		e.adopt(q.ID)
+	case q.Op == "call" && f != nil:
+		r.Body = f(ctx, q.Body)
+	default:
+		r.Error = fmt.Sprintf("no request %q", q.Op)
+	}
+	out, err := json.Marshal(r)
+	if err != nil {
+		return []byte(`{"error":"an answer that is no JSON"}`)
+	}
+	return out
+}

@@ -43,14 +43,19 @@ func serveAlerts(mux *http.ServeMux, e *engine.Engine) {
 		"POST /api/v1/silences":           d.silence,
 		"DELETE /api/v1/silences/{id}":    d.unsilence,
 	} {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := context.WithTimeout(r.Context(), patience)
-			defer cancel()
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-			if err := serve(w, r.WithContext(ctx)); err != nil {
-				refuse(w, err)
-			}
-		})
+		mux.HandleFunc(pattern, atDesk(e, orRefuse(serve)))
+	}
+}
+
+// orRefuse serves by a function whose error is the answer.
+func orRefuse(serve func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if err := serve(w, r.WithContext(ctx)); err != nil {
+			refuse(w, err)
+		}
 	}
 }
 
@@ -81,7 +86,7 @@ func refuse(w http.ResponseWriter, err error) {
 		answer(w, http.StatusRequestEntityTooLarge, body)
 	case bad, errors.Is(err, engine.ErrAction):
 		answer(w, http.StatusBadRequest, body)
-	case errors.Is(err, engine.ErrNoAlert), errors.Is(err, engine.ErrNoSilence):
+	case errors.Is(err, engine.ErrNoAlert), errors.Is(err, engine.ErrNoSilence), errors.Is(err, engine.ErrNoLetter):
 		answer(w, http.StatusNotFound, body)
 	case errors.Is(err, engine.ErrUnanswered):
 		answer(w, http.StatusAccepted, map[string]any{"pending": err.Error()})

@@ -30,6 +30,7 @@ func TestRefusals(t *testing.T) {
 		{badRequest{&http.MaxBytesError{Limit: 1}}, 413, `{"error":"http: request body too large"}`},
 		{fmt.Errorf("%w: x", engine.ErrNoAlert), 404, `{"error":"no such alert: x"}`},
 		{fmt.Errorf("%w: x", engine.ErrNoSilence), 404, `{"error":"no such silence: x"}`},
+		{fmt.Errorf("%w: 7", engine.ErrNoLetter), 404, `{"error":"no such dead letter: 7"}`},
 		{&engine.ConflictError{Why: "already acknowledged", By: "ann", At: noon}, 409, `{"error":"already acknowledged by ann at 2026-11-22T12:00:00Z","by":"ann","at":"2026-11-22T12:00:00Z"}`},
 		{&engine.ConflictError{Why: "not latched"}, 409, `{"error":"not latched"}`},
 		{engine.ErrUnanswered, 202, `{"pending":"the action is stored, but not carried out yet"}`},
@@ -44,7 +45,7 @@ func TestRefusals(t *testing.T) {
 
 // What there is at a path is not denied to who asks by another method.
 func TestMethods(t *testing.T) {
-	h := handler(t.Context(), Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
+	h := handler(Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
 	for request, want := range map[string]string{
 		"DELETE /api/v1/alerts":           "405 GET, HEAD",
 		"PUT /api/v1/silences":            "405 GET, HEAD, POST",

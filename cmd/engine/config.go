@@ -24,21 +24,38 @@ import (
 type config struct {
 	Schema string `json:"$schema"`
 	Bus    struct {
-		Dir          string        `json:"dir"`
-		Listen       string        `json:"listen"`
-		Durability   string        `json:"durability"`
-		URL          string        `json:"url"`
-		Creds        string        `json:"creds"`
-		TLS          tlsConfig     `json:"tls"`
-		Partitions   int           `json:"partitions"`
-		FeedMaxBytes int64         `json:"feedMaxBytes"`
-		OutMaxBytes  int64         `json:"outMaxBytes"`
-		DeadMaxBytes int64         `json:"deadMaxBytes"`
-		ReplayWindow time.Duration `json:"replayWindow"`
-		Replicas     int           `json:"replicas"`
+		Dir             string        `json:"dir"`
+		Listen          string        `json:"listen"`
+		Durability      string        `json:"durability"`
+		URL             string        `json:"url"`
+		Creds           string        `json:"creds"`
+		TLS             tlsConfig     `json:"tls"`
+		Partitions      int           `json:"partitions"`
+		Replicas        int           `json:"replicas"`
+		ReplayWindow    time.Duration `json:"replayWindow"`
+		DuplicateWindow time.Duration `json:"duplicateWindow"`
+		Commit          string        `json:"commit"`
+		Prefix          string        `json:"prefix"`
+		FeedSubject     string        `json:"feedSubject"`
+		Streams         struct {
+			Feed struct {
+				streamConfig
+				Existing bool `json:"existing"`
+				Purge    bool `json:"purge"`
+			} `json:"feed"`
+			Out    streamConfig `json:"out"`
+			Dead   streamConfig `json:"dead"`
+			Alerts streamConfig `json:"alerts"`
+			Notify streamConfig `json:"notify"`
+		} `json:"streams"`
 	} `json:"bus"`
+	Pool struct {
+		ID    string        `json:"id"`    // of this worker; default a new one
+		Lease time.Duration `json:"lease"` // after how long without a sign of life others take over
+	} `json:"pool"`
 	HTTP struct {
 		Listen string `json:"listen"`
+		Admin  string `json:"admin"`
 	} `json:"http"`
 	Rules string `json:"rules"`
 	Twins struct {
@@ -55,13 +72,23 @@ type config struct {
 		Level  string `json:"level"`
 		Format string `json:"format"`
 	} `json:"log"`
-	Alerts struct {
-		HistoryMaxBytes int64         `json:"historyMaxBytes"`
-		HistoryMaxAge   time.Duration `json:"historyMaxAge"`
-	} `json:"alerts"`
 	Sources []part         `json:"sources"`
 	Sinks   []part         `json:"sinks"`
 	Routes  strictjson.Raw `json:"routes"`
+}
+
+// streamConfig is what can be said of each stream.
+type streamConfig struct {
+	Name     string        `json:"name"`
+	MaxBytes int64         `json:"maxBytes"`
+	MaxAge   time.Duration `json:"maxAge"`
+	Discard  string        `json:"discard"`
+	Replicas int           `json:"replicas"`
+	Storage  string        `json:"storage"`
+}
+
+func (s streamConfig) bus() bus.Stream {
+	return bus.Stream{Name: s.Name, MaxBytes: s.MaxBytes, MaxAge: s.MaxAge, Discard: bus.Discard(s.Discard), Replicas: s.Replicas, Storage: bus.Storage(s.Storage)}
 }
 
 type tlsConfig struct {
@@ -76,6 +103,9 @@ type part struct {
 	Kind    strictjson.Raw  `json:"kind" strict:"required"`
 	Outcome strictjson.Raw  `json:"outcome"` // sinks: the one kind of outcome it gets; absent = all
 	Workers int             `json:"workers"` // sinks: deliveries at a time
+	Order   strictjson.Raw  `json:"order"`   // sinks: "twin"
+	Rate    strictjson.Raw  `json:"rate"`    // sinks: deliveries in a time, at most
+	Burst   int             `json:"burst"`   // sinks: of them at once
 	Retry   []time.Duration `json:"retry"`   // sinks: waits between attempts
 	Quiet   bool            `json:"quiet"`   // sinks: it gets what nobody is to be told of, too
 	With    strictjson.Raw  `json:"with"`
@@ -91,6 +121,7 @@ func defaultConfig() config {
 	c.Clock = string(engine.WallClock)
 	c.MaxSkew = engine.DefaultMaxSkew
 	c.Log.Level = "info"
+	c.Pool.Lease = bus.DefaultLease
 	return c
 }
 
@@ -101,8 +132,28 @@ func readConfig(name string, text []byte) (config, error) {
 	if err != nil {
 		return c, err
 	}
+	if err := moved(raw); err != nil {
+		return c, err
+	}
 	err = raw.Decode(&c)
 	return c, strictjson.Join(err, c.check(), c.checkSettings(raw))
+}
+
+// moved names the settings that have another place now.
+func moved(raw strictjson.Raw) error {
+	var errs []error
+	for _, m := range []struct{ object, name, now string }{
+		{"bus", "feedMaxBytes", "bus.streams.feed.maxBytes"},
+		{"bus", "outMaxBytes", "bus.streams.out.maxBytes"},
+		{"bus", "deadMaxBytes", "bus.streams.dead.maxBytes"},
+		{"alerts", "historyMaxBytes", "bus.streams.alerts.maxBytes"},
+		{"alerts", "historyMaxAge", "bus.streams.alerts.maxAge"},
+	} {
+		if old := raw.Member(m.object).Member(m.name); !old.IsZero() {
+			errs = append(errs, old.At.Errorf("it is %s now", m.now))
+		}
+	}
+	return strictjson.Join(errs...)
 }
 
 // checkSettings says what is wrong with single settings, at their places.
@@ -119,16 +170,15 @@ func (c *config) checkSettings(raw strictjson.Raw) error {
 			errs = append(errs, at.At.Errorf("%w", err))
 		}
 	}
-	b := c.busConfig()
-	b.AlertsMaxBytes, b.AlertsMaxAge = 0, 0 // they have a place of their own
-	note(b.Check(), "bus")
-	if n := c.Alerts.HistoryMaxBytes; n != 0 && n < 1<<20 {
-		note(fmt.Errorf("got %d; want at least 1048576 (1 MiB)", n), "alerts", "historyMaxBytes")
-	}
-	if d := c.Alerts.HistoryMaxAge; d != 0 && d < time.Minute {
-		note(fmt.Errorf("got %s; want at least 1m", d), "alerts", "historyMaxAge")
+	for _, w := range c.busConfig().Check() {
+		note(errors.New(w.What), append([]string{"bus"}, w.Path...)...)
 	}
 	note(checkListen(c.HTTP.Listen), "http", "listen")
+	note(checkAdmin(c.HTTP.Admin), "http", "admin")
+	note(checkWorkerID(c.Pool.ID), "pool", "id")
+	if c.Pool.Lease < bus.MinLease || c.Pool.Lease > time.Minute {
+		note(fmt.Errorf("got %s; want 1s to 1m", c.Pool.Lease), "pool", "lease")
+	}
 	_, levelErr := logLevel(c.Log.Level)
 	note(levelErr, "log", "level")
 	note(oneOf(c.Log.Format, "", "json", "text"), "log", "format")
@@ -150,6 +200,14 @@ func oneOf(got string, known ...string) error {
 	return fmt.Errorf("got %q; want one of %s", got, strings.Join(known[1:], ", "))
 }
 
+// checkWorkerID takes a name that can stand in a subject.
+func checkWorkerID(id string) error {
+	if bus.Token(id) == id && len(id) <= 40 || id == "" {
+		return nil
+	}
+	return fmt.Errorf("got %q; want at most 40 characters, none of . * > / + # %% or blanks", id)
+}
+
 // checkListen takes host:port, and "" for an API that is off.
 func checkListen(address string) error {
 	if address == "" {
@@ -160,6 +218,18 @@ func checkListen(address string) error {
 		return nil
 	}
 	return fmt.Errorf("got %q; want host:port", address)
+}
+
+// checkAdmin takes host:port as checkListen does, but wants the host said: what
+// listens there is not for everybody.
+func checkAdmin(address string) error {
+	if err := checkListen(address); err != nil {
+		return err
+	}
+	if strings.HasPrefix(address, ":") {
+		return fmt.Errorf("got %q, which is every interface; want a host too, such as 127.0.0.1%s", address, address)
+	}
+	return nil
 }
 
 // check says what is wrong with the parts: unknown kinds, and what each kind
@@ -208,7 +278,7 @@ func (c *config) makeSources(s surroundings) ([]engine.NamedSource, error) {
 		if p.Kind.IsZero() {
 			continue // said already: it is missing
 		}
-		for name, has := range map[string]bool{"outcome": !p.Outcome.IsZero(), "workers": p.Workers != 0, "retry": p.Retry != nil, "quiet": p.Quiet} {
+		for name, has := range map[string]bool{"outcome": !p.Outcome.IsZero(), "workers": p.Workers != 0, "order": !p.Order.IsZero(), "rate": !p.Rate.IsZero(), "burst": p.Burst != 0, "retry": p.Retry != nil, "quiet": p.Quiet} {
 			if has {
 				errs = append(errs, p.Kind.At.Errorf("source %q has %q; only sinks do", p.Name, name))
 			}
@@ -242,11 +312,15 @@ func (c *config) makeSinks(s surroundings) ([]engine.NamedSink, error) {
 		}
 		sink, sinkErr := newSink(p.settings(), s)
 		kind, kindErr := outcomeKind(p.Outcome)
-		if sinkErr != nil || kindErr != nil {
-			errs = append(errs, sinkErr, kindErr)
+		byTwin, orderErr := sinkOrder(p.Order)
+		rate, rateErr := sinkRate(p.Rate)
+		if err := strictjson.Join(sinkErr, kindErr, orderErr, rateErr, p.checkPace()); err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		out = append(out, engine.NamedSink{Name: p.Name, Kind: kind, Sink: sink, Workers: p.Workers, Retry: p.Retry, Quiet: p.Quiet})
+		out = append(out, engine.NamedSink{
+			Name: p.Name, Type: p.Kind.Str(), Kind: kind, Sink: sink, Workers: p.Workers, ByTwin: byTwin, Rate: rate, Burst: p.Burst, Retry: p.Retry, Quiet: p.Quiet,
+		})
 	}
 	return out, strictjson.Join(append(errs, unique(c.Sinks)...)...)
 }
@@ -283,6 +357,52 @@ func outcomeKind(raw strictjson.Raw) (rules.Kind, error) {
 	return rules.Kind(raw.Str()), nil
 }
 
+// maxWorkers is how many deliveries a sink may have at a time.
+const maxWorkers = 1000
+
+// checkPace says what is wrong with how fast a sink is to be served.
+func (p part) checkPace() error {
+	switch {
+	case p.Workers < 0 || p.Workers > maxWorkers:
+		return p.Kind.At.Errorf("sink %q has %d workers; want 1 to %d", p.Name, p.Workers, maxWorkers)
+	case p.Burst < 0 || p.Burst > 0 && p.Rate.IsZero():
+		return p.Kind.At.Errorf("sink %q has a burst of %d; want at least 1, beside a rate", p.Name, p.Burst)
+	}
+	for _, wait := range p.Retry {
+		if wait <= 0 {
+			return p.Kind.At.Errorf("sink %q waits %s before it tries again; want more than 0", p.Name, wait)
+		}
+	}
+	return nil
+}
+
+// sinkOrder says whether a sink gets the outcomes of one twin in their order.
+func sinkOrder(raw strictjson.Raw) (byTwin bool, err error) {
+	if raw.IsZero() || raw.Str() == "twin" {
+		return !raw.IsZero(), nil
+	}
+	return false, raw.At.Errorf(`no order %s; want "twin", or none`, raw.Shown())
+}
+
+// rateUnits are what a rate may be in, in seconds.
+var rateUnits = map[string]float64{"s": 1, "m": 60, "h": 3600}
+
+// sinkRate reads deliveries a second: 100, "100/s", "6000/m".
+func sinkRate(raw strictjson.Raw) (float64, error) {
+	if raw.IsZero() {
+		return 0, nil
+	}
+	number, unit := string(raw.Text()), "s"
+	if raw.Kind() == strictjson.String {
+		number, unit, _ = strings.Cut(raw.Str(), "/")
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	if rate := n / rateUnits[unit]; err == nil && rate > 0 && rate < 1e6 {
+		return rate, nil
+	}
+	return 0, raw.At.Errorf(`got %s; want deliveries in a time, such as "100/s" or "30/m"`, raw.Shown())
+}
+
 func unique(parts []part) (errs []error) {
 	seen := map[string]bool{}
 	for _, p := range parts {
@@ -296,11 +416,15 @@ func unique(parts []part) (errs []error) {
 
 func (c *config) busConfig() bus.Config {
 	b := c.Bus
+	feed := b.Streams.Feed.bus()
+	feed.Existing, feed.Purge = b.Streams.Feed.Existing, b.Streams.Feed.Purge
 	return bus.Config{
 		Dir: b.Dir, Listen: b.Listen, Durability: bus.Durability(b.Durability), URL: b.URL, Creds: b.Creds,
-		TLS: bus.TLS(b.TLS), Partitions: b.Partitions, FeedMaxBytes: b.FeedMaxBytes, OutMaxBytes: b.OutMaxBytes,
-		DeadMaxBytes: b.DeadMaxBytes, ReplayWindow: b.ReplayWindow, Replicas: b.Replicas,
-		AlertsMaxBytes: c.Alerts.HistoryMaxBytes, AlertsMaxAge: c.Alerts.HistoryMaxAge,
+		TLS: bus.TLS(b.TLS), Partitions: b.Partitions, ReplayWindow: b.ReplayWindow, DuplicateWindow: b.DuplicateWindow,
+		Replicas: b.Replicas, Commit: bus.Commit(b.Commit), Prefix: b.Prefix, FeedSubject: b.FeedSubject,
+		Streams: bus.Streams{
+			Feed: feed, Out: b.Streams.Out.bus(), Dead: b.Streams.Dead.bus(), Alerts: b.Streams.Alerts.bus(), Notify: b.Streams.Notify.bus(),
+		},
 	}
 }
 
@@ -376,8 +500,11 @@ func (c *config) overlay(environ []string) (warnings []string, err error) {
 // single value.
 func envFields(prefix string, v reflect.Value, into map[string]reflect.Value) {
 	for i := range v.NumField() {
-		tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		name := prefix + "_" + strings.ToUpper(strings.TrimPrefix(tag, "$"))
+		name := prefix
+		if field := v.Type().Field(i); !field.Anonymous {
+			tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			name += "_" + strings.ToUpper(strings.TrimPrefix(tag, "$"))
+		}
 		switch f := v.Field(i); {
 		case f.Type() == reflect.TypeFor[strictjson.Raw](), f.Kind() == reflect.Slice:
 		case f.Kind() == reflect.Struct:

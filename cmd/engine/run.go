@@ -8,12 +8,14 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
 	"tocsin.internal/api"
@@ -87,6 +89,9 @@ func loadConfig(f runFlags, environ []string) (c config, warnings []string, err 
 	if err := checkListen(c.HTTP.Listen); err != nil {
 		return c, nil, fmt.Errorf("http.listen: %w", err)
 	}
+	if err := checkAdmin(c.HTTP.Admin); err != nil {
+		return c, nil, fmt.Errorf("http.admin: %w", err)
+	}
 	return c, warnings, nil
 }
 
@@ -134,7 +139,7 @@ func runEngine(ctx context.Context, f runFlags, stdout, stderr io.Writer) error 
 		return exit{exitWrong, err}
 	}
 	e, err := engine.New(ctx, engine.Config{
-		Bus: b, Log: log, RulesPath: c.Rules, Twins: described, Unknown: engine.Policy(c.Twins.Unknown), CreateFrom: c.Twins.CreateFrom,
+		Bus: b, Log: log, WorkerID: c.Pool.ID, Lease: c.Pool.Lease, RulesPath: c.Rules, Twins: described, Unknown: engine.Policy(c.Twins.Unknown), CreateFrom: c.Twins.CreateFrom,
 		MaxSampleBytes: c.MaxSampleBytes, Sources: sourceList, Sinks: sinkList, DrainTimeout: c.DrainTimeout, SnapshotEvery: c.SnapshotEvery,
 		Clock: engine.Clock(c.Clock), MaxSkew: c.MaxSkew, Routes: routes,
 	})
@@ -148,7 +153,8 @@ func runEngine(ctx context.Context, f runFlags, stdout, stderr io.Writer) error 
 	if c.Rules == "" {
 		log.Info().Msg("no rules: name them with --rules or in the configuration")
 	}
-	if err := e.Run(ctx, serveAPI(c, e, log), reloadOnHangup(e, log)); err != nil {
+	work := func(ctx context.Context) error { return e.Run(ctx, reloadOnHangup(e, log)) }
+	if err := serving(ctx, work, serveAPI(c, e, log), serveAdmin(c, e, log)); err != nil {
 		return exit{exitNo, err}
 	}
 	stats := e.Stats()
@@ -175,6 +181,41 @@ func natsPlace(b *bus.Bus, c config) string {
 	return "embedded, " + c.Bus.Dir
 }
 
+// serving does the work with servers beside it, which go on until it is done: they
+// still say how the engine is while it finishes what it has begun. A server that
+// fails ends the work.
+func serving(ctx context.Context, work func(context.Context) error, servers ...func(context.Context) error) error {
+	workCtx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var group errgroup.Group
+	for _, serve := range servers {
+		group.Go(func() error {
+			err := serve(serveCtx)
+			if err != nil {
+				fail(err)
+			}
+			return err
+		})
+	}
+	err := work(workCtx)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+func serveAdmin(c config, e *engine.Engine, log zerolog.Logger) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if c.HTTP.Admin == "" {
+			return nil
+		}
+		return api.RunAdmin(ctx, api.AdminOptions{
+			Listen: c.HTTP.Admin, Log: log, Reload: e.Reload,
+			Bound: func(a net.Addr) { log.Info().Str("url", "http://"+a.String()).Msg("admin listens") },
+		})
+	}
+}
+
 func serveAPI(c config, e *engine.Engine, log zerolog.Logger) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if c.HTTP.Listen == "" {
@@ -182,8 +223,8 @@ func serveAPI(c config, e *engine.Engine, log zerolog.Logger) func(context.Conte
 			return nil
 		}
 		return api.Run(ctx, api.Options{
-			Listen: c.HTTP.Listen, Engine: e,
-			Samples: http.NewHandler(http.Options{Emit: e.TryEmit(patience), MaxSampleBytes: c.MaxSampleBytes, Known: e.Known}),
+			Listen: c.HTTP.Listen, Engine: e, Version: version,
+			Samples: http.NewHandler(http.Options{Emit: e.TryEmit("api", patience), MaxSampleBytes: c.MaxSampleBytes, Known: e.Known}),
 			Bound:   func(a net.Addr) { log.Info().Str("url", "http://"+a.String()).Msg("API listens") },
 		})
 	}
@@ -211,14 +252,14 @@ func reloadOnHangup(e *engine.Engine, log zerolog.Logger) func(context.Context) 
 }
 
 func logLevel(level string) (zerolog.Level, error) {
-	l, err := zerolog.ParseLevel(level)
-	if err != nil || level == "" {
-		return l, fmt.Errorf("got %q; want trace, debug, info, warn or error", level)
+	if !slices.Contains(api.LogLevels, level) {
+		return 0, fmt.Errorf("got %q; want trace, debug, info, warn or error", level)
 	}
-	return l, nil
+	return zerolog.ParseLevel(level)
 }
 
-// newLog writes JSON, or, to a terminal, lines for people.
+// newLog writes JSON, or, to a terminal, lines for people. The level is that of
+// the whole process, so that it can be changed while it runs.
 func newLog(level, format string, w io.Writer) (zerolog.Logger, error) {
 	l, err := logLevel(level)
 	if err != nil {
@@ -235,7 +276,8 @@ func newLog(level, format string, w io.Writer) (zerolog.Logger, error) {
 	default:
 		return zerolog.Nop(), fmt.Errorf("log.format: got %q; want json or text", format)
 	}
-	return zerolog.New(w).Level(l).With().Timestamp().Logger(), nil
+	zerolog.SetGlobalLevel(l)
+	return zerolog.New(w).With().Timestamp().Logger(), nil
 }
 
 func textLog(w io.Writer) io.Writer {

@@ -1,0 +1,56 @@
+//go:build unix
+
+package chaos
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// asleep is how long a worker is paused: longer than its lease, so that others
+// have taken what it held when it goes on.
+const asleep = 4 * time.Second
+
+// A worker that is paused in the middle of a burst, and goes on when others have
+// taken its partitions, stores nothing any more: the outcomes are those of a
+// replay, and it says that it was fenced.
+func TestPausedWorkerIsFenced(t *testing.T) {
+	random := dice(t)
+	count := number(t, samplesVariable, 20_000)
+	dir := place(t)
+	s := newSite(t, dir, newWorld(random, singleRules, min(1000, count/10), count), newServer(t, dir))
+	s.bus["partitions"] = partitions
+	for range 3 {
+		s.add().ready()
+	}
+	packets := s.world.packets(random, partitions)
+	p := newPublisher(t, s.urls(), packets)
+	c := newCollector(t, s)
+	rounds := max(3, len(packets)/20_000)
+	for round := range rounds {
+		w := s.workers[round%len(s.workers)]
+		until := len(packets) * (round + 1) / (rounds + 1)
+		s.burst(p, max(1, until-p.next)*9/10, event{wait: time.Duration(random.IntN(30)) * time.Millisecond, do: w.pause})
+		slept := time.Now()
+		require.NoError(t, p.paced(t.Context(), until, max(1, (until-p.next)/int(asleep.Seconds()))))
+		pass(t, time.Until(slept.Add(asleep)))
+		w.resume()
+	}
+	require.NoError(t, p.upTo(t.Context(), len(packets)))
+	s.prove(c)
+	for i := range min(rounds, len(s.workers)) {
+		assert.True(t, s.workers[i].says("fenced"), "%s was paused and does not say that it was fenced; the end of its log:\n%s", s.workers[i].name, s.workers[i].tail(20))
+	}
+}
+
+// says tells whether a line of the log has the word.
+func (p *process) says(word string) bool {
+	text, err := os.ReadFile(p.log)
+	require.NoError(p.t, err)
+	return strings.Contains(string(text), word)
+}

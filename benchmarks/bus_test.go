@@ -38,7 +38,7 @@ func benchmarkBare(b *testing.B) {
 	w.fillBare(b, hotSample, runSamples)
 	var t tally
 	for b.Loop() {
-		t.time(runSamples, func() { w.bare(b, runSamples) })
+		t.time(runSamples, func() { w.bare(b, bareStream, runSamples) })
 	}
 	t.report(b)
 }
@@ -72,10 +72,11 @@ func benchmarkReader(b *testing.B) {
 	var buf []bus.Message
 	var t tally
 	for b.Loop() {
-		r, err := w.Read(b.Context(), 1)
-		require.NoError(b, err)
+		r := w.NewReader()
+		require.NoError(b, r.Whole(b.Context(), 1))
 		t.time(runSamples, func() {
 			for n := 0; n < runSamples; n += len(buf) {
+				var err error
 				buf, err = r.Next(b.Context(), time.Minute, buf)
 				require.NoError(b, err)
 			}
@@ -87,9 +88,15 @@ func benchmarkReader(b *testing.B) {
 
 func benchmarkWriter(b *testing.B) {
 	w := openBus(b)
-	writer, err := w.NewWriter(b.Context(), func(err error) { b.Error(err) })
+	id := bus.CallID()
+	writer, err := w.NewWriter(b.Context(), id, func(err error) { b.Error(err) })
 	require.NoError(b, err)
 	defer writer.Close()
+	for p := range w.Partitions() {
+		fence, err := w.Fence(b.Context(), p, id, 0)
+		require.NoError(b, err)
+		writer.Own(fence)
+	}
 	outcomes := make([]rules.Outcome, machineCount)
 	for i := range outcomes {
 		outcomes[i] = rules.Outcome{
@@ -103,7 +110,8 @@ func benchmarkWriter(b *testing.B) {
 		t.time(runSamples, func() {
 			for i := range runSamples {
 				seq++
-				if err := writer.Write(b.Context(), &outcomes[i%machineCount], bus.Mark{Seq: seq, Count: 1}); err != nil {
+				o := &outcomes[i%machineCount]
+				if err := writer.Write(b.Context(), w.Partition(o.Source), o, bus.Mark{Seq: seq, Count: 1}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -121,9 +129,11 @@ type works struct {
 }
 
 // openBus starts an embedded server on a folder of its own.
-func openBus(b *testing.B) *works {
+func openBus(b *testing.B) *works { return openAt(b, bus.Config{Dir: b.TempDir()}) }
+
+func openAt(b *testing.B, config bus.Config) *works {
 	b.Helper()
-	opened, err := bus.Open(b.Context(), bus.Config{Dir: b.TempDir()})
+	opened, err := bus.Open(b.Context(), config)
 	require.NoError(b, err)
 	b.Cleanup(opened.Close)
 	nc, err := opened.Dial(b.Context())
@@ -200,8 +210,8 @@ func (w *works) last(b *testing.B, stream string) uint64 {
 // bare consumes the n samples of fillBare without acknowledging, and publishes
 // each of them again without storing it: the least that anyone has to do who
 // reads a stream and says something about each message.
-func (w *works) bare(b *testing.B, n int) {
-	c, err := w.js.OrderedConsumer(b.Context(), bareStream, jetstream.OrderedConsumerConfig{})
+func (w *works) bare(b *testing.B, stream string, n int) {
+	c, err := w.js.OrderedConsumer(b.Context(), stream, jetstream.OrderedConsumerConfig{})
 	require.NoError(b, err)
 	done := make(chan error, 1)
 	consume, err := c.Consume(func(m jetstream.Msg) {

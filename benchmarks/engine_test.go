@@ -38,7 +38,7 @@ func benchmarkEngine(b *testing.B, p packing, sample string) {
 	for b.Loop() {
 		w := openBus(b)
 		w.fillBare(b, sample, runSamples)
-		bare.time(runSamples, func() { w.bare(b, runSamples) })
+		bare.time(runSamples, func() { w.bare(b, bareStream, runSamples) })
 		messages += w.fill(b, p, sample, runSamples)
 		e := newEngine(b, w)
 		judged.time(runSamples, func() {

@@ -2,9 +2,10 @@ package bus
 
 // queue holds outcomes in their order. What leaves it leaves its memory behind.
 type queue struct {
-	ring []outMessage // its length is a power of two
-	head int
-	n    int
+	ring  []outMessage // its length is a power of two
+	head  int
+	n     int
+	bytes int // of the bodies
 }
 
 func (q *queue) at(i int) *outMessage { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
@@ -25,16 +26,27 @@ func (q *queue) push() *outMessage {
 // drop forgets the first n.
 func (q *queue) drop(n int) {
 	for i := range n {
-		if m := q.at(i); cap(m.body) > keptBody {
-			m.body = nil
-		}
+		q.leave(q.at(i))
 	}
 	q.head = (q.head + n) & (len(q.ring) - 1)
 	q.n -= n
 }
 
+// pop forgets the last one.
+func (q *queue) pop() {
+	q.leave(q.at(q.n - 1))
+	q.n--
+}
+
 // keptBody is the memory that a body may leave behind.
-const keptBody = 16 << 10
+const keptBody = 2 << 10
+
+func (q *queue) leave(m *outMessage) {
+	q.bytes -= len(m.body)
+	if m.body = m.body[:0]; cap(m.body) > keptBody {
+		m.body = nil
+	}
+}
 
 // keep forgets those of which f does not say that they stay.
 func (q *queue) keep(f func(*outMessage) bool) {
@@ -46,5 +58,7 @@ func (q *queue) keep(f func(*outMessage) bool) {
 			n++
 		}
 	}
-	q.n = n
+	for q.n > n {
+		q.pop()
+	}
 }

@@ -38,8 +38,9 @@ type Writer interface {
 	// Disown forgets what of a partition is not stored; Flush first to have it stored.
 	Disown(p int)
 	// Write sends an outcome of partition p on its way, with its mark as its
-	// cause. It blocks while too many are on their way, and while the bus is away;
-	// its error is that of ctx. What is of a partition that is not owned is dropped.
+	// cause. It blocks while too many are on their way, and while the bus is away.
+	// Its error is that of ctx, or wraps ErrTooLarge: this outcome is dropped. What
+	// is of a partition that is not owned is dropped without a word.
 	Write(ctx context.Context, p int, o *rules.Outcome, m Mark) error
 	// Flush returns nil when all that was written is stored, but for what was dropped.
 	Flush(ctx context.Context) error
@@ -130,13 +131,21 @@ func (l *ledger) add(p int, o *rules.Outcome, m Mark) *outMessage {
 	next := l.pending.push()
 	next.partition, next.era, next.mark = p, l.parts[p].era, m
 	l.render(next, p, o)
+	l.pending.bytes += len(next.body)
 	return next
 }
 
-// current says whether the partition's fence names the batches of this life.
-func (l *ledger) current(p int) bool { return l.parts[p].life == l.life }
+// refuse drops the last outcome, for which a message would be too large.
+func (l *ledger) refuse() error {
+	err := fmt.Errorf("stream %s: an outcome of %d bytes: %w", outStream, len(l.pending.at(l.pending.n-1).body), ErrTooLarge)
+	l.pending.pop()
+	return err
+}
 
-// errStale says that a partition came to a writer that has mended since it began.
+// stale says that a partition's fence does not name the batches of this life: it
+// came to a writer that has mended since it began.
+func (l *ledger) stale(p int) bool { return l.parts[p].owned && l.parts[p].life != l.life }
+
 var errStale = errors.New("the fence is of an earlier life")
 
 // mend gets the writer going again after err, by means of send, which sends
@@ -216,7 +225,7 @@ func (l *ledger) renew(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for p := range l.parts {
 		h := &l.parts[p]
-		if !h.owned || l.current(p) {
+		if !l.stale(p) {
 			continue
 		}
 		was := &h.fence.record

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -73,26 +74,32 @@ func (w *exactly) reply(batch uint64) string {
 
 // Write implements Writer.
 func (w *exactly) Write(ctx context.Context, p int, o *rules.Outcome, m Mark) error {
-	if !w.parts[p].owned {
-		return nil
+	if w.stale(p) {
+		if err := w.mend(ctx, errStale); err != nil {
+			return err
+		}
 	}
 	if err := w.await(ctx, w.room); err != nil {
 		return err
 	}
-	if err := w.write(p, o, m); err != nil {
-		return w.mend(ctx, err)
+	if !w.parts[p].owned {
+		return nil
 	}
-	return nil
+	err := w.write(p, o, m)
+	if err == nil || errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	return w.mend(ctx, err)
 }
 
 func (w *exactly) write(p int, o *rules.Outcome, m Mark) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	next := w.add(p, o, m)
-	if w.broken || !w.current(p) {
-		return errStale
+	err := w.stage(w.add(p, o, m), w.committing == 0)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return w.refuse()
 	}
-	return w.stage(next, w.committing == 0)
+	return err
 }
 
 // stage sends a message of the batch. The last one has the batch stored.

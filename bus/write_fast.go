@@ -18,10 +18,11 @@ import (
 // The window: how often the server acknowledges, and how many outcomes may be on
 // their way. Outcomes that are not acknowledged stay in memory.
 const (
-	flow       = 500 // the server acknowledges no rarer
-	window     = 8 * flow
-	ackPatient = 2 * time.Second // without an acknowledgement, something is wrong
-	pingEvery  = 3 * time.Second // the server forgets a batch of which it has heard nothing for ten
+	flow        = 500 // the server acknowledges no rarer
+	window      = 8 * flow
+	windowBytes = 8 << 20
+	ackPatient  = 2 * time.Second // without an acknowledgement, something is wrong
+	pingEvery   = 3 * time.Second // the server forgets a batch of which it has heard nothing for ten
 )
 
 // fast is the Writer of CommitFast. It uses JetStream's fast-ingest publish
@@ -111,21 +112,28 @@ func appendReply(b []byte, number uint64, op int) []byte {
 
 // Write implements Writer.
 func (w *fast) Write(ctx context.Context, p int, o *rules.Outcome, m Mark) error {
+	if w.broken || w.stale(p) {
+		if err := w.mend(ctx, errStale); err != nil {
+			return err
+		}
+	}
 	if !w.parts[p].owned {
 		return nil
 	}
-	next := w.add(p, o, m)
-	err := errStale
-	if !w.broken && w.current(p) {
-		err = w.send(next)
-	}
-	if err != nil {
+	switch err := w.send(w.add(p, o, m)); {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return w.refuse()
+	case err != nil:
 		return w.mend(ctx, err)
 	}
-	if w.reap(w.acked.Load()); w.pending.n <= window && !w.over.Load() {
-		return nil
+	w.reap(w.acked.Load())
+	switch {
+	case w.pending.bytes > windowBytes:
+		return w.Flush(ctx) // the server counts messages, not bytes
+	case w.pending.n > window || w.over.Load():
+		return w.await(ctx, window)
 	}
-	return w.await(ctx, window)
+	return nil
 }
 
 // Flush implements Writer.

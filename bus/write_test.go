@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,6 +153,27 @@ func TestOutIsFull(t *testing.T) {
 		assert.Equal(t, Mark{Seq: 10_000, Count: 1}, tail(t, b, "machine"))
 		left := stored(t, b)
 		assert.Equal(t, inOrder(10_000)[10_000-len(left):], left, "what is left has no gap")
+	})
+}
+
+// What is large is bounded by its bytes, and what the server would never take is
+// refused.
+func TestLargeOutcomes(t *testing.T) {
+	eachCommit(t, func(t *testing.T, commit Commit) {
+		url, _, _ := external(t)
+		b := open(t, Config{URL: url, Commit: commit})
+		w := newWriter(t, b, func(err error) { t.Errorf("trouble: %v", err) })
+		const n = 60
+		for i := range n {
+			o, m := outcome("machine", uint64(i+1))
+			o.Data = fmt.Appendf(nil, `{"x":%q}`, strings.Repeat("x", 500<<10))
+			w.put(o, m)
+			o, m = outcome("machine", uint64(i+1))
+			o.Data = fmt.Appendf(nil, `{"x":%q}`, strings.Repeat("x", 1<<20))
+			require.ErrorIs(t, w.Write(t.Context(), b.home(o), o, m), ErrTooLarge)
+		}
+		w.flush()
+		assert.Equal(t, inOrder(n), stored(t, b))
 	})
 }
 

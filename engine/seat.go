@@ -69,11 +69,13 @@ const snapshotPoll = 20 * time.Millisecond
 func (e *Engine) holdPartition(ctx context.Context, number int, l bus.Lease) {
 	var s *seat
 	err := retry(ctx, func(ctx context.Context) (err error) {
-		s, err = e.takeSeat(ctx, number, l.Epoch)
+		if s, err = e.takeSeat(ctx, number, l.Epoch); errors.Is(err, bus.ErrFenced) {
+			return nil
+		}
 		return err
 	}, e.trouble)
-	if err != nil {
-		return
+	if err != nil || s == nil {
+		return // given back, the lease is taken again with a greater epoch
 	}
 	w := e.worker
 	if w.order(ctx, func(context.Context) error { w.attach(s); return nil }) == nil {

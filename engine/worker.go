@@ -347,7 +347,10 @@ func (w *worker) writeOne(ctx context.Context, s *seat, o *rules.Outcome, mark b
 	if s.tail.Covers(mark) {
 		return nil
 	}
-	if err := w.writer.Write(ctx, s.number, o, mark); err != nil {
+	switch err := w.writer.Write(ctx, s.number, o, mark); {
+	case errors.Is(err, bus.ErrTooLarge):
+		return w.bury(ctx, s, bus.DeadLetter{Reason: err.Error(), Twin: o.Twin, Feed: o.Feed, Time: o.At, Seq: mark.Seq, Index: mark.Index, Data: o.Data})
+	case err != nil:
 		return err
 	}
 	w.engine.stats.count(o)

@@ -141,7 +141,8 @@ func (r *dispatcher) run(ctx context.Context) {
 	var late <-chan time.Time
 	stop, closing := ctx.Done(), false
 	for {
-		for !closing && r.next(time.Now()) {
+		for more := !closing; more; {
+			more = r.next(time.Now())
 		}
 		if stop == nil && r.pulling == 0 && r.flying == 0 {
 			break

@@ -16,15 +16,21 @@ import (
 // knows of what is done with before the server knows. It is safe for concurrent use.
 type custody struct {
 	nc      *nats.Conn
-	inbox   string // where the server confirms, with the sequence as the last token
+	inbox   string // where the server confirms
 	replies *nats.Subscription
 
-	mu      sync.Mutex
-	open    map[uint64]*entry // by sequence in the stream: fetched, and not confirmed as done
-	sent    int               // acknowledgements, since the beginning
-	said    int               // entries that wait for the server's word
-	settled chan struct{}     // said has become 0
+	mu       sync.Mutex
+	open     map[uint64]*entry // by sequence in the stream: fetched, and not confirmed as done
+	acks     []uint64          // sequences of what is done and not confirmed, in the order in which the server was told
+	sent     int               // acknowledgements, since the beginning
+	back     int               // entries that are given back and not confirmed
+	settled  chan struct{}     // nothing waits for the server's word any more
+	connects uint64            // how often the connection was lost and made again before the last question
 }
+
+// askEvery is how many acknowledgements go before the server is asked whether it
+// has them: it handles them in their order.
+const askEvery = 64
 
 // entry is what has become of a message.
 type entry struct {
@@ -55,7 +61,7 @@ func wordLater(wait time.Duration) string {
 }
 
 func newCustody(nc *nats.Conn) (*custody, error) {
-	c := &custody{nc: nc, inbox: nc.NewInbox() + ".", open: map[uint64]*entry{}, settled: make(chan struct{}, 1)}
+	c := &custody{nc: nc, inbox: nc.NewInbox() + ".", open: map[uint64]*entry{}, settled: make(chan struct{}, 1), connects: nc.Stats().Reconnects}
 	var err error
 	c.replies, err = nc.Subscribe(c.inbox+"*", c.confirm)
 	return c, err
@@ -65,25 +71,36 @@ func (c *custody) close() {
 	c.replies.Unsubscribe() //nolint:errcheck // the connection is closed, then
 }
 
-// confirm takes the server's word that it knows what was said of a message.
+// confirm takes the server's word: that it has so many acknowledgements, or that
+// it has a message back.
 func (c *custody) confirm(m *nats.Msg) {
-	seq, _ := strconv.ParseUint(strings.TrimPrefix(m.Subject, c.inbox), 10, 64)
+	what := strings.TrimPrefix(m.Subject, c.inbox)
+	n, _ := strconv.ParseUint(what[1:], 10, 64)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.open[seq]; e != nil && e.state >= done {
-		delete(c.open, seq)
-		c.unsay()
+	switch e := c.open[n]; {
+	case what[0] == asked:
+		for len(c.acks) > 0 && c.sent-len(c.acks) < int(n) {
+			delete(c.open, c.acks[0])
+			c.acks = c.acks[1:]
+		}
+	case e != nil && e.state == returned:
+		delete(c.open, n)
+		c.back--
 	}
-}
-
-func (c *custody) unsay() {
-	if c.said--; c.said == 0 {
+	if len(c.acks) == 0 && c.back == 0 {
 		select {
 		case c.settled <- struct{}{}:
 		default:
 		}
 	}
 }
+
+// What the server confirms, as the first letter of the last token of its reply.
+const (
+	asked  = 'a' // with a number of acknowledgements
+	gotten = 'r' // with the sequence of a message that was given back
+)
 
 // come takes in a message that has come. It says whether it is work: one that is
 // in hand or done came again because the server had not heard of it in time; and
@@ -102,15 +119,14 @@ func (c *custody) come(seq uint64, reply string, now time.Time) (work, first boo
 		e.state = inHand
 		return true, false
 	case done:
-		c.tell(seq, e, wordDone)
+		c.say(e, wordDone)
 	}
 	return false, false
 }
 
-// tell lets the server know, and asks for its word that it does. What is not
-// sent because the server is away is said again later.
-func (c *custody) tell(seq uint64, e *entry, word string) {
-	c.nc.PublishRequest(e.reply, c.inbox+strconv.FormatUint(seq, 10), []byte(word)) //nolint:errcheck // see above
+// say lets the server know. What is not sent because it is away is said again later.
+func (c *custody) say(e *entry, word string) {
+	c.nc.Publish(e.reply, []byte(word)) //nolint:errcheck // see above
 }
 
 // acknowledge says that a message is done with.
@@ -119,9 +135,34 @@ func (c *custody) acknowledge(seq uint64, now time.Time) {
 	defer c.mu.Unlock()
 	e := c.open[seq]
 	e.state, e.at = done, now
+	c.acks = append(c.acks, seq)
 	c.sent++
-	c.said++
-	c.tell(seq, e, wordDone)
+	if c.sent%askEvery == 0 {
+		c.ask()
+		return
+	}
+	c.say(e, wordDone)
+}
+
+// ask says the last acknowledgement once more, if it was said before, and asks
+// whether the server has it. What was said on a connection that is lost it may
+// not have: then all are said again.
+func (c *custody) ask() {
+	if n := c.nc.Stats().Reconnects; n != c.connects {
+		c.connects = n
+		for _, seq := range c.acks {
+			c.say(c.open[seq], wordDone)
+		}
+	}
+	if len(c.acks) > 0 {
+		e := c.open[c.acks[len(c.acks)-1]]
+		c.nc.PublishRequest(e.reply, c.inbox+string(asked)+strconv.Itoa(c.sent), []byte(wordDone)) //nolint:errcheck // it is asked again
+	}
+}
+
+// giveBack lets the server have a message for whoever comes next.
+func (c *custody) giveBack(seq uint64, e *entry) {
+	c.nc.PublishRequest(e.reply, c.inbox+string(gotten)+strconv.FormatUint(seq, 10), []byte(wordLater(0))) //nolint:errcheck // it is said again
 }
 
 // postpone lets the server give a message again after a while.
@@ -130,7 +171,7 @@ func (c *custody) postpone(seq uint64, wait time.Duration) {
 	defer c.mu.Unlock()
 	e := c.open[seq]
 	e.state = later
-	c.nc.Publish(e.reply, []byte(wordLater(wait))) //nolint:errcheck // it comes again by itself, then
+	c.say(e, wordLater(wait))
 }
 
 // beat says again what the server has not heard for so long: that a message is
@@ -144,16 +185,17 @@ func (c *custody) beat(now time.Time, silence time.Duration) {
 		}
 		switch e.state {
 		case inHand:
-			c.nc.Publish(e.reply, []byte(wordProgress)) //nolint:errcheck // the next time
+			c.say(e, wordProgress)
 		case done:
-			c.tell(seq, e, wordDone)
+			c.say(e, wordDone)
 		case returned:
-			c.tell(seq, e, wordLater(0))
+			c.giveBack(seq, e)
 		case later:
 			continue
 		}
 		e.at = now
 	}
+	c.ask()
 }
 
 // settle gives back what is in hand, and with all also what was to come later, and
@@ -163,10 +205,11 @@ func (c *custody) settle(ctx context.Context, all bool) {
 	for seq, e := range c.open {
 		if e.state == inHand || all && e.state == later {
 			e.state, e.at = returned, time.Now()
-			c.said++
-			c.tell(seq, e, wordLater(0))
+			c.back++
+			c.giveBack(seq, e)
 		}
 	}
+	c.ask()
 	c.mu.Unlock()
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
@@ -184,7 +227,7 @@ func (c *custody) settle(ctx context.Context, all bool) {
 func (c *custody) waits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.said > 0
+	return len(c.acks)+c.back > 0
 }
 
 // first is the lowest sequence that is not done with; next when there is none.
@@ -209,7 +252,7 @@ func (c *custody) counts() (sent, confirmed, unsure int) {
 			unsure++
 		}
 	}
-	return c.sent, c.sent - c.said, unsure
+	return c.sent, c.sent - len(c.acks), unsure
 }
 
 // forgetLater forgets what the server was to give again and does not have any more.

@@ -106,32 +106,44 @@ func (p *puller) begin(ctx context.Context) error {
 	if !p.ordered || p.letters {
 		return nil
 	}
-	var first []*parcel
+	first, err := p.returned(ctx)
+	slices.SortFunc(first, func(a, b *parcel) int { return cmp.Compare(a.seq, b.seq) })
+	p.arrive <- arrival{from: p, parcels: first}
+	return err
+}
+
+// returned fetches until everything is here that was fetched before us, or AckWait is over.
+func (p *puller) returned(ctx context.Context) (list []*parcel, err error) {
 	deadline := time.Now().Add(p.config.AckWait + time.Second)
-	for p.earlier > 0 && ctx.Err() == nil {
+	for wait := givenBack; p.earlier > 0 && ctx.Err() == nil; {
 		last := !time.Now().Before(deadline)
-		batch, err := p.consumer.FetchNoWait(p.earlier)
+		n := p.earlier
+		if !last {
+			n = min(n, beginFetch)
+		}
+		batch, err := p.consumer.FetchNoWait(n)
 		if err != nil {
-			return err
+			return list, err
 		}
 		got := p.parcels(ctx, batch)
-		first = append(first, got...)
+		list = append(list, got...)
 		if last {
 			break
 		}
-		wait := givenBack
-		if slices.ContainsFunc(got, func(x *parcel) bool { return x.seq >= p.begun }) {
-			wait = time.Until(deadline) // nobody gave it back
+		if len(got) == 0 || slices.ContainsFunc(got, func(x *parcel) bool { return x.seq >= p.begun }) {
+			pause(ctx, min(wait, time.Until(deadline))) //nolint:errcheck // the server does not have it back yet; the loop asks for ctx
+			wait *= 2
 		}
-		pause(ctx, wait) //nolint:errcheck // the loop asks
 	}
-	slices.SortFunc(first, func(a, b *parcel) int { return cmp.Compare(a.seq, b.seq) })
-	p.arrive <- arrival{from: p, parcels: first}
-	return nil
+	return list, nil
 }
 
-// givenBack is how long the server may take to have what was given back.
-const givenBack = 50 * time.Millisecond
+const (
+	// givenBack is how long the server may take to have what was given back.
+	givenBack = 50 * time.Millisecond
+	// beginFetch bounds what is fetched too early while that is waited for.
+	beginFetch = 64
+)
 
 // fetch hands over at most n outcomes as they come.
 func (p *puller) fetch(ctx context.Context, n int) error {
@@ -227,6 +239,9 @@ func (p *puller) makeAgain(ctx context.Context) error {
 	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return err
 	}
+	// The server may still be writing the state of the old one, which the new one
+	// would take for its own (nats-server v2.15.2, consumerFileStore.flushLoop).
+	pause(ctx, nextWait) //nolint:errcheck // the caller asks
 	c := p.config
 	if !p.letters {
 		c.DeliverPolicy, c.OptStartTime, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, p.first(p.next)

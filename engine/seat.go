@@ -77,10 +77,10 @@ func (e *Engine) holdPartition(ctx context.Context, number int, l bus.Lease) {
 	if err != nil || s == nil {
 		return // given back, the lease is taken again with a greater epoch
 	}
-	w := e.worker
+	w, from := e.worker, s.at+1
 	if w.order(ctx, func(context.Context) error { w.attach(s); return nil }) == nil {
 		e.seats.Store(number, s)
-		e.log.Debug().Int("partition", number).Uint64("epoch", l.Epoch).Uint64("from", s.at+1).Msg("partition taken")
+		e.log.Debug().Int("partition", number).Uint64("epoch", l.Epoch).Uint64("from", from).Msg("partition taken")
 		select {
 		case <-ctx.Done():
 		case <-s.gone:

@@ -75,8 +75,13 @@ func (w *works) decide(outcomes ...rules.Outcome) {
 		tails[p]++
 		o.Seq, o.Index, o.Ordinal, o.Count = tails[p], 0, 0, 1
 		subject := strings.Join([]string{"alert", strconv.Itoa(p), bus.Token(o.Severity), bus.Token(o.Interaction + ":" + o.Rule), bus.Token(o.Twin), o.Event()}, ".")
-		_, err = js.Publish(w.t.Context(), subject, o.AppendJSON(nil))
+		_, err = js.PublishAsync(subject, o.AppendJSON(nil))
 		require.NoError(w.t, err)
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(time.Minute):
+		w.t.Fatal("the alerts were not stored within a minute")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,12 +127,39 @@ func (e *Engine) takeSeat(ctx context.Context, number int, epoch uint64) (*seat,
 		}
 		s.at = at
 	}
+	if err := e.notAhead(ctx, s); err != nil {
+		return nil, err
+	}
 	s.fence = fence
 	s.judged.Store(s.at)
 	s.settled.Store(s.at)
 	s.saved.Store(s.at)
 	s.savedAt.Store(time.Now().UnixNano())
 	return s, nil
+}
+
+// notAhead sees to it that nothing counts as judged that FEED does not have: a
+// power cut can take the end of FEED and leave what was decided about it, and
+// then new samples come under the same sequences.
+func (e *Engine) notAhead(ctx context.Context, s *seat) error {
+	state, err := e.bus.FeedState(ctx)
+	if err != nil {
+		return err
+	}
+	ahead := max(s.at, s.tail.Seq, s.buried.seq)
+	if ahead <= state.Last {
+		return nil
+	}
+	e.log.Error().Int("partition", s.number).Uint64("judged", ahead).Uint64("last", state.Last).Msg("the stream has lost its end; what was decided about it stays, what comes now is judged")
+	s.at = min(s.at, state.Last)
+	s.seq = min(s.seq, state.Last)
+	if s.tail.Seq > state.Last {
+		s.tail = bus.Mark{Seq: state.Last, Index: math.MaxUint32, Ordinal: math.MaxUint32, Count: 1}
+	}
+	if s.buried.seq > state.Last {
+		s.buried.seq, s.buried.index = state.Last, math.MaxUint32
+	}
+	return nil
 }
 
 // firstSnapshot loads the snapshot and makes it ours.

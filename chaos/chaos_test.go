@@ -58,7 +58,7 @@ func (s *site) storm(random *rand.Rand) {
 	packets := s.world.packets(random, partitions)
 	rate := min(max(len(packets)/8, 200), 4000) // a second
 	for range 3 {
-		s.add()
+		s.add().ready() // by then the bus knows the twins, which the replay asks for
 	}
 	link := newProxy(s.t, s.servers[0].address())
 	p := newPublisher(s.t, "nats://"+link.address(), packets)

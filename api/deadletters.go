@@ -8,10 +8,15 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 )
+
+// workPatience is how long a request works on many letters before it says where to
+// go on.
+const workPatience = 5 * time.Second
 
 // letters is the part of the API that is about dead letters.
 type letters struct{ engine *engine.Engine }
@@ -140,7 +145,7 @@ func (l letters) each(do func(context.Context, uint64) (engine.Letter, error)) f
 			answer(w, http.StatusOK, map[string]any{"total": total})
 			return nil
 		}
-		work, err := l.engine.EachDeadLetter(r.Context(), q.filter, do)
+		work, err := l.engine.EachDeadLetter(r.Context(), q.filter, workPatience, do)
 		if err != nil {
 			return fmt.Errorf("after %d letters: %w", work.Done, err)
 		}

@@ -47,6 +47,9 @@ func BenchmarkDeliver(b *testing.B) {
 }
 
 func benchmarkDeliver(b *testing.B, sink sinks.Sink, n int, s bus.Subscription) {
+	if testing.Short() {
+		n /= 20
+	}
 	if c, ok := sink.(sinks.Closer); ok {
 		defer c.Close() //nolint:errcheck // it was only measured
 	}

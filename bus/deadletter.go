@@ -201,7 +201,7 @@ func (b *Bus) readLetter(subject string, h nats.Header) DeadLetter {
 		l.Stage = t[1]
 		l.Partition, _ = strconv.Atoi(t[2])
 	}
-	if t := strings.Split(l.subject, "."); len(t) == 3 && t[0] == "in" {
+	if t := strings.Split(l.subject, "."); l.Stage != StageSink && len(t) == 3 && t[0] == "in" {
 		l.Twin, l.Feed, l.subject = Name(t[1]), Name(t[2]), ""
 	}
 	return l

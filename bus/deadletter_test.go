@@ -120,7 +120,7 @@ func TestDroppedLettersStayBuried(t *testing.T) {
 // A letter's outcome comes to its sink again, the same in all that makes its
 // event id, and the letter goes when it has arrived.
 func TestALetterIsDeliveredAgain(t *testing.T) {
-	b := open(t, Config{})
+	b := open(t, Config{Prefix: "in"})
 	r := &receiver{t: t}
 	r.answer = func(d Delivery) Answer {
 		require.NoError(t, d.Err)
@@ -144,6 +144,7 @@ func TestALetterIsDeliveredAgain(t *testing.T) {
 	for number := uint64(1); number <= 2; number++ {
 		l, err := b.DeadLetter(t.Context(), number)
 		require.NoError(t, err)
+		assert.Equal(t, []string{"", "machine 1-out", ""}[number], l.Twin)
 		require.NoError(t, b.Deliver(t.Context(), &l))
 		require.ErrorIs(t, b.Deliver(t.Context(), &l), ErrRetrying)
 	}

@@ -24,7 +24,7 @@ func decide(t *testing.T, b *Bus, from int, twins ...string) {
 		o, mark := outcome(twin, uint64(from+i))
 		o.Count = mark.Count
 		var err error
-		last, err = b.js.PublishMsgAsync(&nats.Msg{Subject: string(appendSubject(nil, b.home(o), o)), Data: o.AppendJSON(nil)}, jetstream.WithStallWait(time.Minute))
+		last, err = b.js.PublishMsgAsync(&nats.Msg{Subject: string(appendSubject([]byte(b.root), b.home(o), o)), Data: o.AppendJSON(nil)}, jetstream.WithStallWait(time.Minute))
 		require.NoError(t, err)
 	}
 	select {
@@ -201,38 +201,42 @@ func TestStoppedDeliveriesGoOnWhereTheyWere(t *testing.T) {
 
 // Outcomes of a twin wait for the one before them to be tried again; other twins go on.
 func TestOneTwinWaitsAlone(t *testing.T) {
-	b := open(t, Config{})
-	refuse := true
-	others := make(chan struct{})
-	r := &receiver{t: t}
-	r.answer = func(d Delivery) Answer {
-		if d.Outcome.Source == "twin_3" && refuse {
-			assert.Equal(t, uint64(4), d.Outcome.Seq, "the first one is tried again, and no other")
-			select {
-			case <-others:
-				refuse = false
-			default:
-				return Answer{Again: time.Millisecond}
+	for name, c := range map[string]Config{"plain": {}, "under a prefix": {Prefix: "brno", Partitions: 1}} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t, c)
+			refuse := true
+			others := make(chan struct{})
+			r := &receiver{t: t}
+			r.answer = func(d Delivery) Answer {
+				if d.Outcome.Source == "twin_3" && refuse {
+					assert.Equal(t, uint64(4), d.Outcome.Seq, "the first one is tried again, and no other")
+					select {
+					case <-others:
+						refuse = false
+					default:
+						return Answer{Again: time.Millisecond}
+					}
+				}
+				return Answer{Done: true}
 			}
-		}
-		return Answer{Done: true}
+			d := b.subscribeFor(t, r, Subscription{Name: "s", Workers: 4, ByTwin: true})
+			const n = 1000
+			decide(t, b, 1, inTurn(10, n)...)
+			end := r.start(d)
+			require.Eventually(t, func() bool { return r.count() == n*9/10 }, 30*time.Second, time.Millisecond, "all others")
+			assert.Empty(t, r.seqs("twin_3"))
+			close(others)
+			require.Eventually(t, func() bool { return r.count() == n }, 30*time.Second, time.Millisecond)
+			end()
+			for i := range 10 {
+				got := r.seqs(fmt.Sprintf("twin_%d", i))
+				assert.Len(t, got, n/10)
+				assert.True(t, slices.IsSorted(got), got)
+			}
+			assert.Greater(t, r.done[slices.IndexFunc(r.done, func(d Delivery) bool { return d.Outcome.Seq == 4 })].Attempt, 1)
+			assert.Zero(t, waiting(t, d))
+		})
 	}
-	d := b.subscribeFor(t, r, Subscription{Name: "s", Workers: 4, ByTwin: true})
-	const n = 1000
-	decide(t, b, 1, inTurn(10, n)...)
-	end := r.start(d)
-	require.Eventually(t, func() bool { return r.count() == n*9/10 }, 30*time.Second, time.Millisecond, "all others")
-	assert.Empty(t, r.seqs("twin_3"))
-	close(others)
-	require.Eventually(t, func() bool { return r.count() == n }, 30*time.Second, time.Millisecond)
-	end()
-	for i := range 10 {
-		got := r.seqs(fmt.Sprintf("twin_%d", i))
-		assert.Len(t, got, n/10)
-		assert.True(t, slices.IsSorted(got), got)
-	}
-	assert.Greater(t, r.done[slices.IndexFunc(r.done, func(d Delivery) bool { return d.Outcome.Seq == 4 })].Attempt, 1)
-	assert.Zero(t, waiting(t, d))
 }
 
 // One twin's deliveries never overlap; those of different twins do.
@@ -456,6 +460,20 @@ func TestADeletedConsumerIsMadeAgain(t *testing.T) {
 	i := slices.IndexFunc(r.trouble, func(err error) bool { return errors.Is(err, ErrGone) })
 	require.GreaterOrEqual(t, i, 0)
 	assert.EqualError(t, r.trouble[i], "sink s: consumer sink_s of stream OUT was removed by somebody else; it is made again and goes on at sequence 101, from where outcomes may come twice")
+}
+
+// Nothing is fetched for a sink that is down: that its consumer was deleted is
+// found all the same.
+func TestAConsumerIsDeletedWhileItsSinkIsDown(t *testing.T) {
+	b := open(t, Config{})
+	r := &receiver{t: t, answer: func(Delivery) Answer { return Answer{Again: time.Hour} }}
+	d := b.subscribeFor(t, r, Subscription{Name: "s"})
+	decide(t, b, 1, inTurn(2, 20)...)
+	r.start(d)
+	require.Eventually(t, func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tried >= downAfter }, 30*time.Second, time.Millisecond)
+	require.NoError(t, b.out.DeleteConsumer(t.Context(), "sink_s"))
+	require.Eventually(t, func() bool { return r.said(ErrGone) }, 30*time.Second, time.Millisecond)
+	assert.Equal(t, 20, waiting(t, d))
 }
 
 // Somebody purges the stream while outcomes wait: what they were is gone, but

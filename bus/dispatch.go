@@ -270,7 +270,7 @@ func (r *dispatcher) add(p *parcel) {
 		r.ready = append(r.ready, p)
 		return
 	}
-	name := laneOf(p.delivery.subject)
+	name := laneOf(strings.TrimPrefix(p.delivery.subject, r.bus.root))
 	l := r.lanes[name]
 	if l == nil {
 		l = &lane{name: name}
@@ -291,8 +291,8 @@ func (r *dispatcher) add(p *parcel) {
 	}
 }
 
-// laneOf is what a subject says of the twin that was judged; of a notification
-// its topic.
+// laneOf is what a subject, without the root of all, says of the twin that was
+// judged; of a notification its topic.
 func laneOf(subject string) string {
 	t := strings.Split(subject, ".")
 	switch {

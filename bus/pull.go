@@ -241,7 +241,9 @@ func (p *puller) makeAgain(ctx context.Context) error {
 	}
 	// The server may still be writing the state of the old one, which the new one
 	// would take for its own (nats-server v2.15.2, consumerFileStore.flushLoop).
-	pause(ctx, nextWait) //nolint:errcheck // the caller asks
+	pause(ctx, nextWait) //nolint:errcheck // it is made also when ctx has ended: the next run would not know where it was
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	defer cancel()
 	c := p.config
 	if !p.letters {
 		c.DeliverPolicy, c.OptStartTime, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, p.first(p.next)
@@ -265,6 +267,9 @@ func (p *puller) look(ctx context.Context) time.Duration {
 	}
 	_, settled, _ := p.counts()
 	info, err := p.consumer.Info(ctx)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		p.mend(ctx, err)
+	}
 	if err != nil {
 		return lookEvery
 	}

@@ -237,18 +237,14 @@ type LetterFailure struct {
 	Error string `json:"error"`
 }
 
-const (
-	// maxFailures is how many failures are listed.
-	maxFailures = 100
-	// workPatience is how long EachDeadLetter takes before it says where to go on.
-	workPatience = 5 * time.Second
-)
+// maxFailures is how many failures are listed.
+const maxFailures = 100
 
 // EachDeadLetter does the same to each of the letters that are meant, the oldest
-// first. After some seconds it gives what it has done so far, and where to go on:
-// from LetterWork.Next to LetterWork.To, so that letters which come meanwhile are
-// left alone.
-func (e *Engine) EachDeadLetter(ctx context.Context, f LetterFilter, do func(context.Context, uint64) (Letter, error)) (LetterWork, error) {
+// first. When that takes longer than patience it gives what it has done so far, and
+// where to go on: from LetterWork.Next to LetterWork.To, so that letters which come
+// meanwhile are left alone.
+func (e *Engine) EachDeadLetter(ctx context.Context, f LetterFilter, patience time.Duration, do func(context.Context, uint64) (Letter, error)) (LetterWork, error) {
 	work := LetterWork{To: f.To}
 	var numbers []uint64
 	for l, err := range e.bus.Letters(ctx, f) {
@@ -260,9 +256,9 @@ func (e *Engine) EachDeadLetter(ctx context.Context, f LetterFilter, do func(con
 	if work.To == 0 && len(numbers) > 0 {
 		work.To = numbers[len(numbers)-1]
 	}
-	deadline := time.Now().Add(workPatience)
-	for _, n := range numbers {
-		if time.Now().After(deadline) {
+	deadline := time.Now().Add(patience)
+	for i, n := range numbers {
+		if i > 0 && time.Now().After(deadline) {
 			work.Next = n
 			break
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -74,3 +75,29 @@ func TestADeliveryRunsAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, n)
 }
+
+// What holds back too much of its twin is not tried again.
+func TestACrowdedTwinIsNotWaitedFor(t *testing.T) {
+	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), Partitions: 1})
+	require.NoError(t, err)
+	defer b.Close()
+	e, err := New(t.Context(), Config{Bus: b, Sinks: []NamedSink{{Name: "pager", Sink: refusing{}}}})
+	require.NoError(t, err)
+	defer e.cancel()
+	defer e.worker.reader.Close()
+	defer e.worker.writer.Close()
+	require.NoError(t, e.subscribe(t.Context()))
+	d := (*e.stats.deliveries.Load())[0]
+	x := bus.Delivery{Outcome: rules.Outcome{Kind: rules.Output, Twin: "a"}, Attempt: 1, Data: []byte(`{}`)}
+	assert.Equal(t, bus.Answer{Again: DefaultRetry[0]}, d.deliver(t.Context(), x))
+	x.Crowded = true
+	assert.Equal(t, bus.Answer{Done: true}, d.deliver(t.Context(), x))
+	letters, err := b.DeadLetters(t.Context(), 2)
+	require.NoError(t, err)
+	require.Len(t, letters, 1)
+	assert.Equal(t, "503; too many outcomes of the twin wait behind it", letters[0].Reason)
+}
+
+type refusing struct{}
+
+func (refusing) Deliver(context.Context, rules.Outcome) error { return errors.New("503") }

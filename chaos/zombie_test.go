@@ -48,6 +48,30 @@ func TestPausedWorkerIsFenced(t *testing.T) {
 	}
 }
 
+// A worker that is killed in the middle of what it stores, and comes back at once
+// under its configured name, does not take the server's memory of the batch that
+// it left open for its own: the outcomes are those of a replay.
+func TestWorkerComesBackUnderItsName(t *testing.T) {
+	random := dice(t)
+	count := number(t, samplesVariable, 20_000)
+	dir := place(t)
+	s := newSite(t, dir, newWorld(random, singleRules, min(1000, count/10), count), newServer(t, dir))
+	s.bus["partitions"], s.named = partitions, true
+	s.add().ready()
+	packets := s.world.packets(random, partitions)
+	p := newPublisher(t, s.urls(), packets)
+	c := newCollector(t, s)
+	w := s.workers[0]
+	rounds := max(8, len(packets)/20_000)
+	for round := range rounds {
+		until := len(packets) * (round + 1) / (rounds + 1)
+		s.burst(p, until-p.next, event{wait: time.Duration(random.IntN(60)) * time.Millisecond, do: func() { w.kill(); w.launch() }})
+		w.ready()
+	}
+	require.NoError(t, p.upTo(t.Context(), len(packets)))
+	s.prove(c)
+}
+
 // says tells whether a line of the log has the word.
 func (p *process) says(word string) bool {
 	text, err := os.ReadFile(p.log)

@@ -78,6 +78,7 @@ var ErrConfig = errors.New("the configuration cannot be used")
 // that fall to it; one of the workers is at the desk (see desk).
 type Engine struct {
 	config  Config
+	life    string // what it writes under; a configured WorkerID can be that of an earlier process, whose batches may still be open
 	log     zerolog.Logger
 	bus     *bus.Bus
 	pool    *bus.Pool
@@ -131,7 +132,7 @@ type ruleTwin struct {
 func New(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
 	e := &Engine{
-		config: c, log: c.Log, bus: c.Bus, ready: make(chan struct{}), scanning: make(chan struct{}, 1), board: newBoard(), hush: newHush(),
+		config: c, life: bus.CallID(), log: c.Log, bus: c.Bus, ready: make(chan struct{}), scanning: make(chan struct{}, 1), board: newBoard(), hush: newHush(),
 		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]error{}, orphan: map[string]time.Time{},
 		dirty: make(chan struct{}, 1), room: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{}, unstored: map[string]bool{},
 	}
@@ -194,7 +195,7 @@ func (e *Engine) prepare(ctx context.Context) (err error) {
 	}
 	e.worker = newWorker(e)
 	e.worker.reader = e.bus.NewReader()
-	if e.worker.writer, err = e.bus.NewWriter(ctx, e.config.WorkerID, e.writerTrouble); err != nil {
+	if e.worker.writer, err = e.bus.NewWriter(ctx, e.life, e.writerTrouble); err != nil {
 		return err
 	}
 	e.pool = e.bus.NewPool(bus.PoolConfig{

@@ -95,7 +95,7 @@ func (e *Engine) holdPartition(ctx context.Context, number int, l bus.Lease) {
 // takeSeat makes ready what the worker needs to judge a partition: from here on
 // nobody else can store outcomes of it.
 func (e *Engine) takeSeat(ctx context.Context, number int, epoch uint64) (*seat, error) {
-	fence, err := e.bus.Fence(ctx, number, e.config.WorkerID, epoch)
+	fence, err := e.bus.Fence(ctx, number, e.life, epoch)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,16 @@ func Token(name string) string {
 
 func appendToken(b []byte, name string) []byte {
 	for i := range len(name) {
-		if c := name[i]; special(c) {
+		if specials[name[i]] {
+			return escapeToken(append(b, name[:i]...), name[i:])
+		}
+	}
+	return append(b, name...)
+}
+
+func escapeToken(b []byte, name string) []byte {
+	for i := range len(name) {
+		if c := name[i]; specials[c] {
 			b = append(b, '%', hexDigits[c>>4], hexDigits[c&15])
 		} else {
 			b = append(b, c)
@@ -62,6 +71,14 @@ func appendToken(b []byte, name string) []byte {
 	}
 	return b
 }
+
+// specials are the bytes that special speaks of.
+var specials = func() (all [256]bool) {
+	for c := range all {
+		all[c] = special(byte(c))
+	}
+	return all
+}()
 
 func special(c byte) bool {
 	switch c {

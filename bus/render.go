@@ -1,32 +1,34 @@
 package bus
 
 import (
-	"hash/maphash"
+	"bytes"
+	"strconv"
 	"unsafe"
 
 	"tocsin.internal/rules"
 )
 
-// renderer renders outcomes. What hangs on their names alone it keeps: a twin's
-// outputs have the same names time and again.
+// renderer renders outcomes. What outputs have in common, whichever twin they
+// are of, it keeps.
 type renderer struct {
-	root string // of all subjects
-	seed maphash.Seed
-	kept []names // by hash, in pairs: the one that was used last comes first
+	root   string // of all subjects
+	shapes map[shape]*rendered
+	shape  shape // of the last output
+	last   *rendered
 }
 
-// names are those of an output, and what was rendered of them.
-type names struct {
-	partition                             int
-	source, twin, feed, interaction, rule string
-	subject, head                         []byte
-}
+// shape is what the outputs of one field of one rule have in common.
+type shape struct{ interaction, rule, feed string }
 
-// keptNames is a power of two. Each takes some 500 bytes.
-const keptNames = 1 << 13
+// rendered are the parts of such an output before and after its twin: of its
+// subject the feed, and the beginning of its body.
+type rendered struct{ feed, before, after []byte }
+
+// keptShapes bounds what is kept: some 300 bytes each.
+const keptShapes = 1 << 12
 
 func newRenderer(root string) renderer {
-	return renderer{root: root, seed: maphash.MakeSeed(), kept: make([]names, keptNames)}
+	return renderer{root: root, shapes: map[shape]*rendered{}}
 }
 
 // render renders an outcome of partition p into the message's memory.
@@ -36,30 +38,37 @@ func (r *renderer) render(m *outMessage, p int, o *rules.Outcome) {
 		m.body = o.AppendJSON(m.body[:0])
 		return
 	}
-	n := r.names(p, o)
-	m.subject = append(m.subject[:0], n.subject...)
-	m.body = o.AppendRest(append(m.body[:0], n.head...))
+	parts := r.parts(o)
+	source := o.Source
+	if source == "" {
+		source = o.Twin
+	}
+	b := append(append(m.subject[:0], r.root...), "out."...)
+	b = addTokens(strconv.AppendInt(b, int64(p), 10), source)
+	m.subject = addTokens(append(b, parts.feed...), o.Twin)
+	b = rules.AppendText(append(m.body[:0], parts.before...), o.Twin)
+	m.body = o.AppendRest(append(b, parts.after...))
 }
 
-// names gives what is kept of an output, in place of another one's if need be.
-func (r *renderer) names(p int, o *rules.Outcome) *names {
-	at := (maphash.String(r.seed, o.Twin) ^ maphash.String(r.seed, o.Rule)) & (keptNames - 1)
-	n := &r.kept[at]
-	if n.are(p, o) {
-		return n
+// parts gives what an output has in common with others.
+func (r *renderer) parts(o *rules.Outcome) *rendered {
+	is := shape{o.Interaction, o.Rule, o.Feed}
+	if r.last != nil && r.shape == is {
+		return r.last
 	}
-	*n, r.kept[at^1] = r.kept[at^1], *n
-	if !n.are(p, o) {
-		*n = names{
-			p, o.Source, o.Twin, o.Feed, o.Interaction, o.Rule,
-			appendSubject(append(n.subject[:0], r.root...), p, o), o.AppendNames(n.head[:0]),
+	parts := r.shapes[is]
+	if parts == nil {
+		some := rules.Outcome{Kind: o.Kind, Interaction: o.Interaction, Rule: o.Rule, Feed: o.Feed}
+		const member = `,"twin":`
+		before, after, _ := bytes.Cut(some.AppendNames(nil), []byte(member+`""`)) // in a string the quotes would be escaped
+		parts = &rendered{addTokens(nil, o.Feed), append(bytes.Clone(before), member...), bytes.Clone(after)}
+		if len(r.shapes) == keptShapes {
+			clear(r.shapes)
 		}
+		r.shapes[is] = parts
 	}
-	return n
-}
-
-func (n *names) are(p int, o *rules.Outcome) bool {
-	return n.twin == o.Twin && n.source == o.Source && n.feed == o.Feed && n.rule == o.Rule && n.interaction == o.Interaction && n.partition == p
+	r.shape, r.last = is, parts
+	return parts
 }
 
 // text is b as a string, for a callee that copies it.

@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 )
 
+// makeBuckets makes them all at once: each asks the server several times.
 func (b *Bus) makeBuckets(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
 	for _, bucket := range []struct {
 		into   *jetstream.KeyValue
 		config jetstream.KeyValueConfig
@@ -25,13 +28,16 @@ func (b *Bus) makeBuckets(ctx context.Context) error {
 		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions", History: 64, Compression: true, Replicas: b.config.Replicas}},
 	} {
 		bucket.config.Bucket = joined(b.config.Prefix, bucket.config.Bucket)
-		kv, err := b.js.CreateOrUpdateKeyValue(ctx, bucket.config)
-		if err != nil {
-			return fmt.Errorf("bucket %s: %w", bucket.config.Bucket, err)
-		}
-		*bucket.into = kv
+		g.Go(func() error {
+			kv, err := b.js.CreateOrUpdateKeyValue(ctx, bucket.config)
+			if err != nil {
+				return fmt.Errorf("bucket %s: %w", bucket.config.Bucket, err)
+			}
+			*bucket.into = kv
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 // PutTwin keeps a twin's document.

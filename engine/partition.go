@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"tocsin.internal/rules"
 	"tocsin.internal/twins"
@@ -77,7 +78,7 @@ type member struct {
 
 // memberFeed is a feed of a member: its last sample, and who reads it.
 type memberFeed struct {
-	id       string
+	id       string // one text for all twins
 	last     lastSample
 	bindings []*binding
 }
@@ -135,6 +136,7 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 		}
 		f = p.newFeed(m, s.Feed)
 	}
+	s.Twin, s.Feed = m.twin.ID, f.id // one text each, which is found equal at its address; and the message can go
 	if err := p.reader(s.Feed).Read(s); err != nil {
 		return out, err
 	}
@@ -217,7 +219,7 @@ func (p *partition) stranger(s *rules.Sample) *member {
 
 // newFeed adds a feed that nobody has described.
 func (p *partition) newFeed(m *member, id string) *memberFeed {
-	f := &memberFeed{id: id}
+	f := &memberFeed{id: unique.Make(id).Value()}
 	m.feeds = append(m.feeds, f)
 	m.twin.Feeds = append(m.twin.Feeds, rules.Feed{ID: id})
 	p.rebind(m, event{}, nil)
@@ -417,7 +419,7 @@ func (p *partition) put(t *twins.Twin, e event, out *[]rules.Outcome) *member {
 		}
 		feed := was.feed(f.ID)
 		if feed == nil {
-			feed = &memberFeed{id: f.ID}
+			feed = &memberFeed{id: unique.Make(f.ID).Value()}
 		}
 		m.feeds = append(m.feeds, feed)
 	}

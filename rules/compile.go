@@ -156,4 +156,4 @@ func contradicts(f Filter, model Property) bool {
 	return asksForModel && !slices.Contains(f.Properties, model)
 }
 
-func quoted(s string) string { return string(appendText(nil, s)) }
+func quoted(s string) string { return string(AppendText(nil, s)) }

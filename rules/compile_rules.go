@@ -77,7 +77,7 @@ func appendMeaning(b []byte, r strictjson.Raw) []byte {
 	case strictjson.Object:
 		b = append(b, '{')
 		for i, m := range r.Members() {
-			b = append(appendText(appendComma(b, i), m.Name), ':')
+			b = append(AppendText(appendComma(b, i), m.Name), ':')
 			if m.Name == "jsonLogic" || m.Name == "not" {
 				b = appendRaw(b, m.Value)
 			} else {

@@ -185,11 +185,11 @@ func (l *Literal) appendMember(b []byte) []byte {
 	b = append(b, `":{`...)
 	switch l.Kind {
 	case LangLiteral:
-		b = append(appendText(append(b, `"lang":`...), l.Lang), ',')
+		b = append(AppendText(append(b, `"lang":`...), l.Lang), ',')
 	case TypedLiteral:
-		b = append(appendText(append(b, `"dataType":`...), l.DataType), ',')
+		b = append(AppendText(append(b, `"dataType":`...), l.DataType), ',')
 	}
-	b = appendText(append(b, `"value":`...), l.Value)
+	b = AppendText(append(b, `"value":`...), l.Value)
 	return append(b, '}')
 }
 
@@ -210,7 +210,7 @@ func (p *Property) DecodeStrict(r strictjson.Raw) error {
 
 // AppendJSON appends the form that DecodeStrict reads.
 func (p *Property) AppendJSON(b []byte) []byte {
-	b = append(appendText(append(b, `{"key":`...), p.Key), ',')
+	b = append(AppendText(append(b, `{"key":`...), p.Key), ',')
 	return append(p.Value.appendMember(b), '}')
 }
 
@@ -251,10 +251,10 @@ func (v *Value) DecodeStrict(r strictjson.Raw) error {
 
 // AppendJSON appends the form that DecodeStrict reads, always with all four members.
 func (v *Value) AppendJSON(b []byte) []byte {
-	b = appendText(append(b, `{"label":`...), v.Label)
-	b = appendText(append(b, `,"comment":`...), v.Comment)
-	b = appendText(append(b, `,"unit":`...), v.Unit)
-	b = appendText(append(b, `,"dataType":`...), v.DataType)
+	b = AppendText(append(b, `{"label":`...), v.Label)
+	b = AppendText(append(b, `,"comment":`...), v.Comment)
+	b = AppendText(append(b, `,"unit":`...), v.Unit)
+	b = AppendText(append(b, `,"dataType":`...), v.DataType)
 	return append(b, '}')
 }
 
@@ -347,14 +347,14 @@ func onceEach(r strictjson.Raw, feeds []Feed) error {
 
 // AppendJSON appends the form that DecodeStrict reads.
 func (f *Feed) AppendJSON(b []byte) []byte {
-	b = appendText(append(b, `{"id":`...), f.ID)
+	b = AppendText(append(b, `{"id":`...), f.ID)
 	b = strconv.AppendBool(append(b, `,"storeLast":`...), f.StoreLast)
 	return f.appendLists(b)
 }
 
 // AppendInputJSON appends the form that DecodeInputs reads, which has no storeLast.
 func (f *Feed) AppendInputJSON(b []byte) []byte {
-	return f.appendLists(appendText(append(b, `{"id":`...), f.ID))
+	return f.appendLists(AppendText(append(b, `{"id":`...), f.ID))
 }
 
 func (f *Feed) appendLists(b []byte) []byte {
@@ -469,7 +469,7 @@ func checkFilterText(r strictjson.Raw, text string) error {
 func (f *Filter) AppendJSON(b []byte) []byte {
 	b = AppendProperties(append(b, `{"properties":`...), f.Properties)
 	if f.Text != "" {
-		b = appendText(append(b, `,"text":`...), f.Text)
+		b = AppendText(append(b, `,"text":`...), f.Text)
 	}
 	if f.Location != nil {
 		b = f.Location.AppendJSON(append(b, `,"location":`...))
@@ -477,8 +477,15 @@ func (f *Filter) AppendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-// appendText appends s as a JSON string; what is not UTF-8 in it becomes U+FFFD.
-func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // its only error says that something was replaced
-	return b
+// AppendText appends s as a JSON string; what is not UTF-8 in it becomes U+FFFD.
+func AppendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			b, _ = jsontext.AppendQuote(b, s) // its only error says that something was replaced
+			return b
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }

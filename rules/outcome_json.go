@@ -18,23 +18,23 @@ func (o *Outcome) AppendJSON(b []byte) []byte {
 }
 
 // AppendNames appends the beginning of AppendJSON. Of an output it hangs on
-// Interaction, Rule, Twin and Feed alone, which come again and again.
+// Interaction, Rule, Twin and Feed alone.
 func (o *Outcome) AppendNames(b []byte) []byte {
-	b = appendText(append(b, `{"kind":`...), string(o.Kind))
-	b = appendText(append(b, `,"interaction":`...), o.Interaction)
-	b = appendText(append(b, `,"rule":`...), o.Rule)
-	b = appendText(append(b, `,"twin":`...), o.Twin)
+	b = AppendText(append(b, `{"kind":`...), string(o.Kind))
+	b = AppendText(append(b, `,"interaction":`...), o.Interaction)
+	b = AppendText(append(b, `,"rule":`...), o.Rule)
+	b = AppendText(append(b, `,"twin":`...), o.Twin)
 	switch {
 	case o.Kind == Alert:
-		b = appendText(append(b, `,"id":`...), o.ID)
-		b = appendText(append(b, `,"state":`...), o.State)
-		b = appendText(append(b, `,"severity":`...), o.Severity)
+		b = AppendText(append(b, `,"id":`...), o.ID)
+		b = AppendText(append(b, `,"state":`...), o.State)
+		b = AppendText(append(b, `,"severity":`...), o.Severity)
 		return o.Life.append(b)
 	case o.Topic != "":
-		b = appendText(append(b, `,"topic":`...), o.Topic)
-		return appendText(append(b, `,"id":`...), o.ID)
+		b = AppendText(append(b, `,"topic":`...), o.Topic)
+		return AppendText(append(b, `,"id":`...), o.ID)
 	case o.Feed != "":
-		return appendText(append(b, `,"feed":`...), o.Feed)
+		return AppendText(append(b, `,"feed":`...), o.Feed)
 	}
 	return b
 }
@@ -83,9 +83,9 @@ func (o *Outcome) appendEpisode(b []byte) []byte {
 	} else {
 		b = appendTime(b, o.Ends)
 	}
-	b = appendText(append(b, `,"summary":`...), o.Summary)
+	b = AppendText(append(b, `,"summary":`...), o.Summary)
 	b = appendLabels(append(b, `,"labels":`...), o.Labels)
-	return appendText(append(b, `,"reason":`...), o.Reason)
+	return AppendText(append(b, `,"reason":`...), o.Reason)
 }
 
 // append appends what is not in an alert's first form.
@@ -94,18 +94,18 @@ func (l *Life) append(b []byte) []byte {
 		return b
 	}
 	b = strconv.AppendUint(append(b, `,"seq":`...), uint64(l.Number), 10)
-	b = appendText(append(b, `,"event":`...), l.Event)
-	b = appendText(append(b, `,"status":`...), l.Status)
+	b = AppendText(append(b, `,"event":`...), l.Event)
+	b = AppendText(append(b, `,"status":`...), l.Status)
 	b = append(b, `,"condition":"normal"`...)
 	if l.Active {
 		b = append(b[:len(b)-len(`normal"`)], `active"`...)
 	}
-	b = appendText(append(b, `,"feed":`...), l.Feed)
-	b = appendText(append(b, `,"key":`...), l.Key)
-	b = appendText(append(b, `,"fingerprint":`...), l.Fingerprint())
-	b = appendText(append(b, `,"severityLabel":`...), l.Label)
+	b = AppendText(append(b, `,"feed":`...), l.Feed)
+	b = AppendText(append(b, `,"key":`...), l.Key)
+	b = AppendText(append(b, `,"fingerprint":`...), l.Fingerprint())
+	b = AppendText(append(b, `,"severityLabel":`...), l.Label)
 	if l.Previous != "" {
-		b = appendText(append(b, `,"previousSeverity":`...), l.Previous)
+		b = AppendText(append(b, `,"previousSeverity":`...), l.Previous)
 	}
 	if !l.Pending.IsZero() {
 		b = appendTime(append(b, `,"pendingSince":`...), l.Pending)
@@ -124,10 +124,10 @@ func (l *Life) append(b []byte) []byte {
 		{`,"by":`, l.By}, {`,"comment":`, l.Comment}, {`,"description":`, l.Description}, {`,"runbook":`, l.Runbook},
 	} {
 		if text.value != "" {
-			b = appendText(append(b, text.name...), text.value)
+			b = AppendText(append(b, text.name...), text.value)
 		}
 	}
-	return appendText(append(b, `,"revision":`...), l.Revision)
+	return AppendText(append(b, `,"revision":`...), l.Revision)
 }
 
 func (a *Ack) append(b []byte) []byte {
@@ -136,24 +136,24 @@ func (a *Ack) append(b []byte) []byte {
 		return append(b, `,"state":"unacknowledged"}`...)
 	}
 	b = append(b, `,"state":"acknowledged"`...)
-	b = appendText(append(b, `,"by":`...), a.By)
+	b = AppendText(append(b, `,"by":`...), a.By)
 	b = appendTime(append(b, `,"at":`...), a.At)
 	if a.Comment != "" {
-		b = appendText(append(b, `,"comment":`...), a.Comment)
+		b = AppendText(append(b, `,"comment":`...), a.Comment)
 	}
 	return append(b, '}')
 }
 
 func (s *Suppression) append(b []byte) []byte {
-	b = appendText(append(b, `{"by":`...), s.By)
+	b = AppendText(append(b, `{"by":`...), s.By)
 	if !s.Until.IsZero() {
 		b = appendTime(append(b, `,"until":`...), s.Until)
 	}
 	if s.Person != "" {
-		b = appendText(append(b, `,"person":`...), s.Person)
+		b = AppendText(append(b, `,"person":`...), s.Person)
 	}
 	if s.Comment != "" {
-		b = appendText(append(b, `,"comment":`...), s.Comment)
+		b = AppendText(append(b, `,"comment":`...), s.Comment)
 	}
 	if len(s.Rules) > 0 {
 		b = appendNames(append(b, `,"rules":`...), s.Rules)

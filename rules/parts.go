@@ -266,7 +266,7 @@ func (e *enrichment) append(st *State, doc []byte) []byte {
 		if value == nil {
 			continue
 		}
-		doc = append(append(appendText(appendComma(doc, n), name), ':'), value...)
+		doc = append(append(AppendText(appendComma(doc, n), name), ':'), value...)
 		n++
 	}
 	return append(doc, "},"...)
@@ -304,5 +304,5 @@ func (l *Literal) json() []byte {
 			return strconv.AppendFloat(nil, n, 'g', -1, 64)
 		}
 	}
-	return appendText(nil, l.Value)
+	return AppendText(nil, l.Value)
 }

@@ -31,7 +31,7 @@ func (st *State) Append(b []byte) []byte {
 	n := 0
 	for i, f := range st.feeds {
 		if f.newest != noTime || f.seen > 0 {
-			b = append(appendText(appendComma(b, n), p.feeds[i]), ":["...)
+			b = append(AppendText(appendComma(b, n), p.feeds[i]), ":["...)
 			b = strconv.AppendInt(b, f.newest, 10)
 			b = append(strconv.AppendUint(append(b, ','), uint64(f.seen), 10), ']')
 			n++
@@ -41,7 +41,7 @@ func (st *State) Append(b []byte) []byte {
 	if len(st.episodes) > 0 {
 		b = append(b, `,"episodes":{`...)
 		for n, i := range st.open() {
-			b = append(appendText(appendComma(b, n), p.alerts[i].name), ':')
+			b = append(AppendText(appendComma(b, n), p.alerts[i].name), ':')
 			b = append(b, p.alerts[i].encode(st.episodes[i])...)
 		}
 		b = append(b, '}')
@@ -50,7 +50,7 @@ func (st *State) Append(b []byte) []byte {
 		b = append(b, `,"memories":{`...)
 		for n, m := range st.memories {
 			r := p.stateful[m.slot]
-			b = append(appendText(appendComma(b, n), r.name), ':')
+			b = append(AppendText(appendComma(b, n), r.name), ':')
 			b = append(b, r.encode(m)...)
 		}
 		b = append(b, '}')

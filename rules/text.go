@@ -18,8 +18,8 @@ import (
 // appendJSON appends the interaction as the document that Decode reads, with
 // every default in it. Expressions and values stay as they were written.
 func (in *Interaction) appendJSON(b []byte) []byte {
-	b = appendText(append(b, `{"id":`...), in.ID)
-	b = appendText(append(b, `,"label":`...), in.Label)
+	b = AppendText(append(b, `{"id":`...), in.ID)
+	b = AppendText(append(b, `,"label":`...), in.Label)
 	b = append(b, `,"feeds":[`...)
 	for i := range in.Feeds {
 		b = in.Feeds[i].AppendJSON(appendComma(b, i))
@@ -37,10 +37,10 @@ func (in *Interaction) appendJSON(b []byte) []byte {
 }
 
 func (s *SourceSpec) appendJSON(b []byte) []byte {
-	b = appendText(append(b, `{"id":`...), s.ID)
+	b = AppendText(append(b, `{"id":`...), s.ID)
 	b = append(b, `,"feeds":[`...)
 	for i, f := range s.Feeds {
-		b = appendText(append(appendComma(b, i), `{"id":`...), f.ID)
+		b = AppendText(append(appendComma(b, i), `{"id":`...), f.ID)
 		b = append(appendNames(append(b, `,"fieldIds":`...), f.FieldIDs), '}')
 	}
 	b = append(b, ']')
@@ -48,7 +48,7 @@ func (s *SourceSpec) appendJSON(b []byte) []byte {
 		b = s.Filter.AppendJSON(append(b, `,"filter":`...))
 	}
 	if s.ModelDID != "" {
-		b = appendText(append(b, `,"modelDid":`...), s.ModelDID)
+		b = AppendText(append(b, `,"modelDid":`...), s.ModelDID)
 	}
 	b = appendSeconds(append(b, `,"refreshRateS":`...), s.Refresh)
 	b = appendSeconds(append(b, `,"cleanupRateS":`...), s.Cleanup)
@@ -62,10 +62,10 @@ func (r *RuleSpec) appendJSON(b []byte) []byte {
 		b = append(b, `{"transformation":{`...)
 	}
 	if r.ID != "" {
-		b = append(appendText(append(b, `"id":`...), r.ID), ',')
+		b = append(AppendText(append(b, `"id":`...), r.ID), ',')
 	}
-	b = appendText(append(b, `"sourceId":`...), r.SourceID)
-	b = appendText(append(b, `,"sourceFeedId":`...), r.SourceFeedID)
+	b = AppendText(append(b, `"sourceId":`...), r.SourceID)
+	b = AppendText(append(b, `,"sourceFeedId":`...), r.SourceFeedID)
 	if len(r.Conditions) > 0 || !r.asksOtherwise() {
 		b = append(b, `,"conditions":[`...)
 		for i, c := range r.Conditions {
@@ -88,22 +88,22 @@ func (r *RuleSpec) appendJSON(b []byte) []byte {
 }
 
 func (t *Transformation) appendJSON(b []byte) []byte {
-	b = appendText(append(b, `,"outputFeedId":`...), t.FeedID)
-	b = appendText(append(b, `,"outputFieldId":`...), t.FieldID)
+	b = AppendText(append(b, `,"outputFeedId":`...), t.FeedID)
+	b = AppendText(append(b, `,"outputFieldId":`...), t.FieldID)
 	b = appendRaw(append(b, `,"outputTrueValue":`...), t.True)
 	return appendRaw(append(b, `,"outputFalseValue":`...), t.False)
 }
 
 func (a *AlertSpec) appendJSON(b []byte) []byte {
-	b = appendText(append(b, `,"severity":`...), cmp.Or(a.Label, a.Severity))
+	b = AppendText(append(b, `,"severity":`...), cmp.Or(a.Label, a.Severity))
 	if a.Summary != "" {
-		b = appendText(append(b, `,"summary":`...), a.Summary)
+		b = AppendText(append(b, `,"summary":`...), a.Summary)
 	}
 	if a.Description != "" {
-		b = appendText(append(b, `,"description":`...), a.Description)
+		b = AppendText(append(b, `,"description":`...), a.Description)
 	}
 	if a.Runbook != "" {
-		b = appendText(append(b, `,"runbook":`...), a.Runbook)
+		b = AppendText(append(b, `,"runbook":`...), a.Runbook)
 	}
 	return appendLabels(append(b, `,"labels":`...), a.Labels)
 }
@@ -111,8 +111,8 @@ func (a *AlertSpec) appendJSON(b []byte) []byte {
 func appendLabels(b []byte, labels map[string]string) []byte {
 	b = append(b, '{')
 	for i, name := range slices.Sorted(maps.Keys(labels)) {
-		b = append(appendText(appendComma(b, i), name), ':')
-		b = appendText(b, labels[name])
+		b = append(AppendText(appendComma(b, i), name), ':')
+		b = AppendText(b, labels[name])
 	}
 	return append(b, '}')
 }
@@ -120,7 +120,7 @@ func appendLabels(b []byte, labels map[string]string) []byte {
 func appendNames(b []byte, names []string) []byte {
 	b = append(b, '[')
 	for i, name := range names {
-		b = appendText(appendComma(b, i), name)
+		b = AppendText(appendComma(b, i), name)
 	}
 	return append(b, ']')
 }

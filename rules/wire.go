@@ -6,9 +6,9 @@ import "time"
 // {"twin","feed","occurredAt","data"}. Data must be valid JSON without a newline.
 func (s *Sample) AppendLine(b []byte) []byte {
 	b = append(b, `{"twin":`...)
-	b = appendText(b, s.Twin)
+	b = AppendText(b, s.Twin)
 	b = append(b, `,"feed":`...)
-	b = appendText(b, s.Feed)
+	b = AppendText(b, s.Feed)
 	if !s.At.IsZero() {
 		b = append(b, `,"occurredAt":"`...)
 		b = s.At.UTC().AppendFormat(b, time.RFC3339Nano)

@@ -83,7 +83,15 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), runCommand(), validateCommand(), replayCommand(), alertsCommand(), deadLettersCommand(), versionCommand())
+	root.AddCommand(
+		demoCommand(),
+		runCommand(),
+		validateCommand(),
+		replayCommand(),
+		alertsCommand(),
+		deadLettersCommand(),
+		versionCommand(),
+	)
 	return root
 }
 

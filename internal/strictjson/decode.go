@@ -33,8 +33,23 @@ func (r Raw) Decode(v any) error {
 
 type decoding struct{ errs []error }
 
-func (d *decoding) wrong(r Raw, want string) {
-	d.errs = append(d.errs, r.At.Errorf("got %s; want %s", r.Shown(), want))
+// wrong complains about a value; takes is the type of those that are fine.
+func (d *decoding) wrong(r Raw, takes Kind, want string) {
+	d.errs = append(d.errs, r.Wrong(takes, want))
+}
+
+// Wrong complains about the value: about its type, unless that is takes.
+func (r Raw) Wrong(takes Kind, want string) error {
+	code := WrongType
+	if r.kind == takes {
+		code = WrongValue
+	}
+	return r.At.As(code).Errorf("got %s; want %s", r.Shown(), want)
+}
+
+// Missing complains about a member that the object has to have.
+func (r Raw) Missing(name string) error {
+	return r.At.Start().As(MissingField).Meaning(name).Errorf("field %q is missing", name)
 }
 
 var (
@@ -72,7 +87,7 @@ func (d *decoding) value(r Raw, v reflect.Value) {
 		d.object(r, v)
 	case reflect.Slice:
 		if r.kind != Array {
-			d.wrong(r, "an array")
+			d.wrong(r, Array, "an array")
 			return
 		}
 		s := reflect.MakeSlice(t, len(r.elems), len(r.elems))
@@ -82,7 +97,7 @@ func (d *decoding) value(r Raw, v reflect.Value) {
 		v.Set(s)
 	case reflect.Map:
 		if r.kind != Object {
-			d.wrong(r, "an object")
+			d.wrong(r, Object, "an object")
 			return
 		}
 		m := reflect.MakeMapWithSize(t, len(r.members))
@@ -94,13 +109,13 @@ func (d *decoding) value(r Raw, v reflect.Value) {
 		v.Set(m)
 	case reflect.String:
 		if r.kind != String {
-			d.wrong(r, "a string")
+			d.wrong(r, String, "a string")
 			return
 		}
 		v.SetString(r.str)
 	case reflect.Bool:
 		if r.kind != Bool {
-			d.wrong(r, "true or false")
+			d.wrong(r, Bool, "true or false")
 			return
 		}
 		v.SetBool(r.text[0] == 't')
@@ -109,7 +124,7 @@ func (d *decoding) value(r Raw, v reflect.Value) {
 		d.integer(r, v)
 	case reflect.Float64:
 		if r.kind != Number {
-			d.wrong(r, "a number")
+			d.wrong(r, Number, "a number")
 			return
 		}
 		f, _ := strconv.ParseFloat(string(r.text), 64)
@@ -130,7 +145,7 @@ func (d *decoding) integer(r Raw, v reflect.Value) {
 	f, err := strconv.ParseFloat(string(r.text), 64)
 	if r.kind != Number || err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 || !signed && f < 0 ||
 		signed && v.OverflowInt(int64(f)) || !signed && v.OverflowUint(uint64(f)) {
-		d.wrong(r, want)
+		d.wrong(r, Number, want)
 		return
 	}
 	if signed {
@@ -147,7 +162,7 @@ func (d *decoding) duration(r Raw, v reflect.Value) {
 			return
 		}
 	}
-	d.wrong(r, `a duration with its unit, such as "90s" or "15m"`)
+	d.errs = append(d.errs, r.At.As(WrongTime).Errorf(`got %s; want a duration with its unit, such as "90s" or "15m"`, r.Shown()))
 }
 
 // field is one member that a struct takes.
@@ -179,7 +194,7 @@ func fields(t reflect.Type) []field {
 
 func (d *decoding) object(r Raw, v reflect.Value) {
 	if r.kind != Object {
-		d.wrong(r, "an object")
+		d.wrong(r, Object, "an object")
 		return
 	}
 	fs := fields(v.Type())
@@ -190,24 +205,28 @@ func (d *decoding) object(r Raw, v reflect.Value) {
 	for _, m := range r.members {
 		i := slices.Index(names, m.Name)
 		if i < 0 {
-			d.errs = append(d.errs, Unknown(m, names))
+			d.errs = append(d.errs, Unknown(r, m, names))
 			continue
 		}
 		d.value(m.Value, v.FieldByIndex(fs[i].index))
 	}
 	for _, f := range fs {
 		if f.required && r.Member(f.name).IsZero() {
-			d.errs = append(d.errs, r.At.Errorf("field %q is missing", f.name))
+			d.errs = append(d.errs, r.Missing(f.name))
 		}
 	}
 }
 
-// Unknown complains about a member whose name is not one of known.
-func Unknown(m Member, known []string) error {
+// Unknown complains about a member of the object r whose name is not one of known.
+func Unknown(r Raw, m Member, known []string) error {
+	at := m.Key.As(UnknownField)
 	hint := DidYouMean(m.Name, known)
 	if hint == "" {
 		sorted := slices.Sorted(slices.Values(known))
 		hint = "; want one of " + strings.Join(sorted, ", ")
 	}
-	return m.Key.Errorf("unknown field %q%s", m.Name, hint)
+	if name, _ := Nearest(m.Name, known); name != "" && r.Member(name).IsZero() {
+		at = at.Meaning(name).Renamed(m.Name, known)
+	}
+	return at.Errorf("unknown field %q%s", m.Name, hint)
 }

@@ -1,7 +1,6 @@
 package strictjson
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -16,6 +15,12 @@ type Error struct {
 	Line, Col int    // from 1; Col counts characters, not bytes
 	Pointer   string // RFC 6901
 	Err       error  // "what is wrong; what was wanted"
+
+	Code        Code // never empty
+	Offset, Len int  // the text concerned, in bytes; of length 0 where something is missing
+	Note        string
+	Name        string // of the field that is missing, or was meant
+	Fix         *Fix   // nil when it needs a thought
 }
 
 // Error is one line: file:line:col: /json/pointer: what is wrong; what was wanted.
@@ -27,6 +32,26 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Parts are the two halves of the text: what is wrong, and what was wanted or
+// is proposed, "" where the text says only the one.
+func (e *Error) Parts() (what, want string) {
+	text := e.Err.Error()
+	inQuotes := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inQuotes && c == '\\':
+			i++
+		case c == '"':
+			inQuotes = !inQuotes
+		case strings.HasPrefix(text[i:], "…"):
+			inQuotes = false // what is shown was cut, with its closing quote
+		case !inQuotes && strings.HasPrefix(text[i:], "; "):
+			return text[:i], text[i+len("; "):]
+		}
+	}
+	return text, ""
+}
 
 // Errors are all complaints about a set of documents. As text: one line each.
 type Errors []*Error
@@ -90,17 +115,15 @@ func (p Place) Errorf(format string, args ...any) error {
 }
 
 func (p Place) err(err error) *Error {
-	if p.doc == nil {
-		return &Error{File: "-", Line: 1, Col: 1, Pointer: p.pointer, Err: err}
+	e := &Error{File: "-", Line: 1, Col: 1, Pointer: p.pointer, Err: err, Code: WrongValue, Offset: p.offset, Len: p.size}
+	if p.doc != nil {
+		e.File = p.doc.name
+		e.Line, e.Col = p.doc.lines().LineCol(p.offset)
 	}
-	before := p.doc.text[:min(p.offset, len(p.doc.text))]
-	return &Error{
-		File:    p.doc.name,
-		Line:    bytes.Count(before, []byte("\n")) + 1,
-		Col:     utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1,
-		Pointer: p.pointer,
-		Err:     err,
+	if r := p.remarks; r != nil {
+		e.Code, e.Note, e.Name, e.Fix = cmp.Or(r.code, WrongValue), r.note, r.name, r.fix
 	}
+	return e
 }
 
 // Pointer is the place as a JSON pointer; "" is the whole document.
@@ -115,20 +138,29 @@ func (p Place) File() string {
 }
 
 // DidYouMean is `; did you mean "x"?` for the known name nearest to what was
-// written, or "" when none is near: at most a third of the letters may differ
-// (at least one), transpositions counted once and case not at all.
+// written, or "" when none is near.
 func DidYouMean(written string, known []string) string {
-	best, bestAt := "", max(1, utf8.RuneCountInString(written)/3)+1
-	for _, k := range known {
-		d := distance(strings.ToLower(written), strings.ToLower(k))
-		if d < bestAt || d == bestAt && best != "" && k < best {
-			best, bestAt = k, d
-		}
-	}
-	if best == "" {
+	name, _ := Nearest(written, known)
+	if name == "" {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return fmt.Sprintf("; did you mean %q?", name)
+}
+
+// Nearest is the known name nearest to what was written, or "" when none is
+// near: at most a third of the letters may differ (at least one), transpositions
+// counted once and case not at all. It is sure when no other is as near.
+func Nearest(written string, known []string) (name string, sure bool) {
+	bestAt := max(1, utf8.RuneCountInString(written)/3) + 1
+	for _, k := range known {
+		switch d := distance(strings.ToLower(written), strings.ToLower(k)); {
+		case d < bestAt:
+			name, bestAt, sure = k, d, true
+		case d == bestAt && name != "" && k != name:
+			name, sure = min(name, k), false
+		}
+	}
+	return name, sure
 }
 
 // distance is the optimal string alignment distance: insertions, deletions,

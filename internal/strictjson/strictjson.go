@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -46,14 +47,26 @@ func (k Kind) String() string { return kindNames[k] }
 
 // Place is a position in a document. The zero Place names no document.
 type Place struct {
-	doc     *document
-	offset  int
-	pointer string
+	doc          *document
+	offset, size int
+	pointer      string
+	remarks      *remarks
 }
 
 type document struct {
 	name string
 	text []byte
+
+	read sync.Once
+	made *Lines
+}
+
+func newDocument(name string, text []byte) *document { return &document{name: name, text: text} }
+
+// lines are read when there is a first complaint.
+func (d *document) lines() *Lines {
+	d.read.Do(func() { d.made = NewLines(d.text) })
+	return d.made
 }
 
 // Raw is a JSON value together with its place, so that whoever decodes it
@@ -78,21 +91,16 @@ type Member struct {
 // errors. The error is an [Errors]: the first breach of JSON's syntax, or all
 // duplicate names.
 func Parse(name string, text []byte) (Raw, error) {
-	p := parser{doc: &document{name, text}}
-	switch {
-	case len(text) > MaxBytes:
-		return Raw{}, Errors{p.errorf(0, "", "document of %d bytes; want at most %d", len(text), MaxBytes)}
-	case bytes.HasPrefix(text, []byte("\xef\xbb\xbf")):
-		return Raw{}, Errors{p.errorf(0, "", "starts with a byte order mark; want UTF-8 without one")}
-	case len(bytes.TrimSpace(text)) == 0:
-		return Raw{}, Errors{p.errorf(0, "", "empty document; want a JSON value")}
+	p := parser{doc: newDocument(name, text)}
+	if err := p.unreadable(); err != nil {
+		return Raw{}, Errors{err}
 	}
 	p.dec = jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true))
 	v, err := p.value("", 0)
 	if err == nil {
 		end := int(p.dec.InputOffset())
 		if rest := bytes.TrimLeft(text[end:], " \t\r\n"); len(rest) > 0 {
-			err = p.errorf(len(text)-len(rest), "", "text after the end of the document; want nothing")
+			err = io.ErrUnexpectedEOF
 		}
 	}
 	if err != nil {
@@ -104,39 +112,58 @@ func Parse(name string, text []byte) (Raw, error) {
 	return v, nil
 }
 
+// unreadable says why the text cannot be a document, whatever its syntax.
+func (p *parser) unreadable() *Error {
+	text := p.doc.text
+	switch {
+	case len(text) > MaxBytes:
+		return p.place(0, 0, "").As(TooLarge).complain("document of %d bytes; want at most %d", len(text), MaxBytes)
+	case bytes.HasPrefix(text, []byte(utf8Mark)):
+		return p.place(0, len(utf8Mark), "").As(Encoding).Instead("").complain("starts with a byte order mark; want UTF-8 without one")
+	case bytes.HasPrefix(text, []byte("\xff\xfe")), bytes.HasPrefix(text, []byte("\xfe\xff")):
+		return p.place(0, 2, "").As(Encoding).complain("the file is in UTF-16; want it saved as UTF-8")
+	case len(bytes.TrimSpace(text)) == 0:
+		return p.place(0, 0, "").As(EmptyDocument).complain("empty document; want a JSON value")
+	}
+	return nil
+}
+
+const utf8Mark = "\xef\xbb\xbf"
+
 type parser struct {
 	doc  *document
 	dec  *jsontext.Decoder
 	errs Errors
 }
 
-func (p *parser) errorf(offset int, pointer, format string, args ...any) *Error {
-	return Place{p.doc, offset, pointer}.err(fmt.Errorf(format, args...))
+func (p *parser) place(offset, size int, pointer string) Place {
+	return Place{doc: p.doc, offset: offset, size: size, pointer: pointer}
 }
 
+func (p Place) complain(format string, args ...any) *Error {
+	return p.err(fmt.Errorf(format, args...))
+}
+
+// located is the complaint about what the decoder has refused: in the words of
+// who wrote it where that can be found out, else in the decoder's.
 func (p *parser) located(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
-	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		what := "not JSON"
-		if e.Err != nil {
-			what = strings.TrimPrefix(e.Err.Error(), "jsontext: ")
-		}
-		if errors.Is(e.Err, io.ErrUnexpectedEOF) {
-			what = "the document ends too early; a closing bracket, brace or quote is missing"
-		}
-		return p.errorf(int(e.ByteOffset), string(e.JSONPointer), "%s", what)
+	if e := explain(p.doc); e != nil {
+		return e
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return p.errorf(len(p.doc.text), "", "the document ends too early; a closing bracket, brace or quote is missing")
+	at := p.place(int(p.dec.InputOffset()), 0, "").As(Syntax)
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok && e.Err != nil {
+		at.offset, at.pointer = int(e.ByteOffset), string(e.JSONPointer)
+		return at.complain("%s", strings.TrimPrefix(e.Err.Error(), "jsontext: "))
 	}
-	return p.errorf(int(p.dec.InputOffset()), "", "%v", err)
+	return at.complain("%v", err)
 }
 
 func (p *parser) value(pointer string, depth int) (Raw, error) {
 	if depth > MaxDepth {
-		return Raw{}, p.errorf(int(p.dec.InputOffset()), pointer, "nested deeper than %d levels", MaxDepth)
+		return Raw{}, p.place(int(p.dec.InputOffset()), 0, pointer).As(TooLarge).complain("nested deeper than %d levels", MaxDepth)
 	}
 	switch p.dec.PeekKind() {
 	case '{':
@@ -149,7 +176,7 @@ func (p *parser) value(pointer string, depth int) (Raw, error) {
 		return Raw{}, err
 	}
 	end := int(p.dec.InputOffset())
-	r := Raw{At: Place{p.doc, end - len(text), pointer}, text: p.doc.text[end-len(text) : end]}
+	r := Raw{At: p.place(end-len(text), len(text), pointer), text: p.doc.text[end-len(text) : end]}
 	switch text.Kind() {
 	case 'n':
 		r.kind = Null
@@ -158,7 +185,7 @@ func (p *parser) value(pointer string, depth int) (Raw, error) {
 	case '0':
 		r.kind = Number
 		if _, err := strconv.ParseFloat(string(r.text), 64); err != nil {
-			p.errs = append(p.errs, r.At.err(fmt.Errorf("number %s is out of range; want one that a 64-bit float can hold", r.text)))
+			p.errs = append(p.errs, r.At.complain("number %s is out of range; want one that a 64-bit float can hold", r.text))
 		}
 	default:
 		r.kind = String
@@ -176,7 +203,7 @@ func (p *parser) object(pointer string, depth int) (Raw, error) {
 		return Raw{}, err
 	}
 	start := int(p.dec.InputOffset()) - 1
-	r := Raw{At: Place{p.doc, start, pointer}, kind: Object}
+	r := Raw{At: p.place(start, 0, pointer), kind: Object}
 	seen := map[string]bool{}
 	for p.dec.PeekKind() != '}' {
 		key, err := p.dec.ReadValue()
@@ -189,9 +216,9 @@ func (p *parser) object(pointer string, depth int) (Raw, error) {
 			return Raw{}, err
 		}
 		name := string(b)
-		at := Place{p.doc, end - len(key), pointer + "/" + escape(name)}
+		at := p.place(end-len(key), len(key), pointer+"/"+escape(name))
 		if seen[name] {
-			p.errs = append(p.errs, at.err(fmt.Errorf("duplicate field %q; want each name once", name)))
+			p.errs = append(p.errs, at.As(DuplicateName).complain("duplicate field %q; want each name once", name))
 		}
 		seen[name] = true
 		v, err := p.value(at.pointer, depth+1)
@@ -204,6 +231,7 @@ func (p *parser) object(pointer string, depth int) (Raw, error) {
 		return Raw{}, err
 	}
 	r.text = p.doc.text[start:p.dec.InputOffset()]
+	r.At.size = len(r.text)
 	return r, nil
 }
 
@@ -212,7 +240,7 @@ func (p *parser) array(pointer string, depth int) (Raw, error) {
 		return Raw{}, err
 	}
 	start := int(p.dec.InputOffset()) - 1
-	r := Raw{At: Place{p.doc, start, pointer}, kind: Array}
+	r := Raw{At: p.place(start, 0, pointer), kind: Array}
 	for p.dec.PeekKind() != ']' {
 		v, err := p.value(pointer+"/"+strconv.Itoa(len(r.elems)), depth+1)
 		if err != nil {
@@ -224,6 +252,7 @@ func (p *parser) array(pointer string, depth int) (Raw, error) {
 		return Raw{}, err
 	}
 	r.text = p.doc.text[start:p.dec.InputOffset()]
+	r.At.size = len(r.text)
 	return r, nil
 }
 

@@ -98,7 +98,7 @@ func (c *compiler) text(spec *RuleSpec, member, text string, r *rule, pl *plan) 
 	for _, seg := range s {
 		if seg.path != nil && !seg.isTwin() && !r.stateful.makes(seg.path[0]) && !feed.covers(seg.path...) {
 			field := strings.Join(seg.path, ".")
-			c.warnf(place, "field %q is not among the fieldIds of feed %q%s", field, feed.ID, nearest(field, feed.FieldIDs))
+			c.warnf(place.As(CodeSummaryField), "field %q is not among the fieldIds of feed %q%s", field, feed.ID, nearest(field, feed.FieldIDs))
 		}
 	}
 	return s
@@ -122,7 +122,7 @@ func (a *alertRule) judge(v *view, s *Sample, st *State, t turn, out []Outcome) 
 		return out
 	}
 	f := &st.counters.rules[a.index]
-	f.Received++
+	f.Matched++
 	if t.late {
 		f.Late++
 		return out

@@ -79,7 +79,7 @@ func TestAlertLife(t *testing.T) {
 	again := h.next(`{"t":99}`)
 	require.Len(t, again, 1)
 	assert.NotEqual(t, raised[0].ID, again[0].ID, "a new episode")
-	assert.Equal(t, rules.Funnel{Received: 8, Unknown: 2, True: 3, False: 3, Raised: 2, Resolved: 1}, h.c.Funnels()[0])
+	assert.Equal(t, rules.Funnel{Received: 8, Matched: 8, Unknown: 2, True: 3, False: 3, Raised: 2, Resolved: 1}, h.c.Funnels()[0])
 }
 
 func TestAlertIDIsOfTheKeyAndTheTime(t *testing.T) {
@@ -155,7 +155,7 @@ func TestUnknownBesideFalse(t *testing.T) {
 		}
 		assert.Equal(t, tt.want, got, tt.data)
 	}
-	assert.Equal(t, rules.Funnel{Received: 8, Unknown: 1, Errors: 2, True: 1, False: 4}, h.c.Funnels()[0], "an error counts as one, also beside unknown")
+	assert.Equal(t, rules.Funnel{Received: 8, Matched: 8, Unknown: 1, Errors: 2, True: 1, False: 4}, h.c.Funnels()[0], "an error counts as one, also beside unknown")
 }
 
 func TestClose(t *testing.T) {
@@ -303,7 +303,7 @@ func TestFunnelAdd(t *testing.T) {
 	}
 	sum := a.c.Funnels()[0]
 	sum.Add(b.c.Funnels()[0])
-	assert.Equal(t, rules.Funnel{Received: 6, Unknown: 2, True: 2, False: 2, Raised: 2, Resolved: 2}, sum)
+	assert.Equal(t, rules.Funnel{Received: 6, Matched: 6, Unknown: 2, True: 2, False: 2, Raised: 2, Resolved: 2}, sum)
 }
 
 // The recording's own README says how many edges and late samples it has.

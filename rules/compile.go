@@ -24,11 +24,12 @@ func Compile(in Interaction) (*Program, error) {
 		takes:  map[cell]*rule{},
 	}
 	if in.ID == "" {
-		c.errorf(in.raw.At, `no id; want "id" in the document or a file with a name`)
+		c.errorf(in.raw.At.Start().As(strictjson.MissingField), `no id; want "id" in the document or a file with a name`)
 	}
 	c.sources()
 	c.rules()
 	c.inhibitions()
+	c.modes()
 	c.outputFeeds()
 	c.errs = append(c.errs, in.wrong)
 	if err := strictjson.Join(c.errs...); err != nil {
@@ -57,6 +58,9 @@ func (c *compiler) errorf(at strictjson.Place, format string, args ...any) {
 }
 
 func (c *compiler) warnf(at strictjson.Place, format string, args ...any) {
+	if !at.Coded() {
+		at = at.As(CodeWarning)
+	}
 	c.p.warnings = append(c.p.warnings, at.Errorf(format, args...))
 }
 
@@ -81,7 +85,7 @@ func elemAt(r strictjson.Raw, member string, i int) strictjson.Place {
 func (c *compiler) missing(r strictjson.Raw, member string) {
 	isObject := r.IsZero() || r.Kind() == strictjson.Object
 	if isObject && r.Member(member).IsZero() {
-		c.errorf(r.At, "field %q is missing", member)
+		c.errs = append(c.errs, r.Missing(member))
 	}
 }
 
@@ -98,7 +102,7 @@ func (c *compiler) sources() {
 		if s.ID == "" {
 			c.missing(s.raw, "id")
 		} else if seen[s.ID] {
-			c.errorf(at(s.raw, "id"), "source %q is there twice; want each id once", s.ID)
+			c.errorf(at(s.raw, "id").As(strictjson.NotUnique), "source %q is there twice; want each id once", s.ID)
 		}
 		seen[s.ID] = true
 		c.sourceFeeds(s)
@@ -119,11 +123,11 @@ func (c *compiler) sourceFeeds(s *SourceSpec) {
 		if f.ID == "" {
 			c.missing(f.raw, "id")
 		} else if seen[f.ID] {
-			c.errorf(at(f.raw, "id"), "feed %q is there twice; want each id once", f.ID)
+			c.errorf(at(f.raw, "id").As(strictjson.NotUnique), "feed %q is there twice; want each id once", f.ID)
 		}
 		seen[f.ID] = true
-		if !c.isRead(s, f) {
-			c.warnf(at(f.raw, "id"), "no rule reads feed %q of source %q", f.ID, s.ID)
+		if len(c.in.Rules) > 0 && !c.isRead(s, f) {
+			c.warnf(at(f.raw, "id").As(CodeUnread), "no rule reads feed %q of source %q", f.ID, s.ID)
 		}
 	}
 }
@@ -142,11 +146,11 @@ func (c *compiler) searched(s SourceSpec) SourceSpec {
 	case s.ModelDID != "" && len(s.Filter.Properties) == 0:
 		s.Filter.Properties = []Property{model}
 	case s.ModelDID != "" && contradicts(s.Filter, model):
-		c.warnf(at(s.raw, "modelDid"), "filter asks for another model than modelDid %q; the filter counts", s.ModelDID)
+		c.warnf(at(s.raw, "modelDid").As(CodeOtherModel), "filter asks for another model than modelDid %q; the filter counts", s.ModelDID)
 	case s.Filter.Empty() && s.raw.Kind() != strictjson.Object && !s.raw.IsZero():
 		// Decode has complained
 	case s.Filter.Empty():
-		c.errorf(s.raw.At, "neither filter nor modelDid, which would match every twin; want one of them")
+		c.errorf(s.raw.At.Start().As(CodeEveryTwin), "neither filter nor modelDid, which would match every twin; want one of them")
 	}
 	return s
 }

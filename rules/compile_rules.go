@@ -12,7 +12,7 @@ import (
 func (c *compiler) rules() {
 	if len(c.in.Rules) == 0 {
 		c.missing(c.in.raw, "rules")
-		c.warnf(at(c.in.raw, "rules"), "no rules; this interaction decides nothing")
+		c.warnf(at(c.in.raw, "rules").As(CodeNoRules), "no rules; this interaction decides nothing")
 	}
 	for i := range c.in.Rules {
 		spec := &c.in.Rules[i]
@@ -22,14 +22,14 @@ func (c *compiler) rules() {
 		case spec.Alert != nil:
 			c.alert(spec, c.rule(spec))
 		case spec.raw.IsZero(): // else Decode has complained
-			c.errorf(strictjson.Place{}, "rule %d has no kind", i)
+			c.errorf(strictjson.Place{}.As(CodeKind), "rule %d has no kind", i)
 		}
 	}
 }
 
 // rule compiles what all kinds have in common.
 func (c *compiler) rule(spec *RuleSpec) *rule {
-	r := &rule{name: spec.name(), index: len(c.p.rules), feed: spec.SourceFeedID}
+	r := &rule{name: spec.name(), kind: spec.kind(), shadow: c.isShadow(spec), shadowOf: spec.ShadowOf, index: len(c.p.rules), feed: spec.SourceFeedID}
 	c.named(spec)
 	source, feed := c.readFrom(spec)
 	r.source = source
@@ -41,7 +41,7 @@ func (c *compiler) rule(spec *RuleSpec) *rule {
 	pl.rules = append(pl.rules, r)
 	c.conditions(spec, r, feed, pl)
 	c.finish(spec, r, feed)
-	r.hash = spec.hash()
+	r.hash = spec.hash(r.shadow)
 	c.p.rules = append(c.p.rules, r)
 	return r
 }
@@ -53,9 +53,65 @@ func (spec *RuleSpec) name() string {
 	return strings.Join([]string{spec.SourceID, spec.SourceFeedID, spec.Transformation.FeedID, spec.Transformation.FieldID}, ".")
 }
 
-// hash is the same as long as the rule asks the same of the same feed.
-func (spec *RuleSpec) hash() string {
+func (spec *RuleSpec) kind() string {
+	if spec.Alert != nil {
+		return "alert"
+	}
+	return "transformation"
+}
+
+// isShadow says whether nobody is told of what the rule decides.
+func (c *compiler) isShadow(spec *RuleSpec) bool {
+	return c.in.Mode == ModeShadow || spec.Mode == ModeShadow
+}
+
+// modes checks what is said of modes. A rule that is named by shadowOf may come
+// later in the document.
+func (c *compiler) modes() {
+	if c.in.ShadowOf != "" && c.in.Mode != ModeShadow {
+		c.errorf(at(c.in.raw, "shadowOf").As(CodeNeeds), `"shadowOf" is of an interaction with "mode":"shadow"`)
+	}
+	for i := range c.in.Rules {
+		spec := &c.in.Rules[i]
+		written := spec.raw.Member("mode").Str()
+		switch {
+		case c.in.Mode == ModeShadow && written == ModeLive:
+			c.errorf(at(spec.raw, "mode").As(CodeContradicts), "a live rule in an interaction that is a shadow as a whole; want it left out, or the interaction live")
+		case spec.ShadowOf != "" && !c.isShadow(spec):
+			c.errorf(at(spec.raw, "shadowOf").As(CodeNeeds), `"shadowOf" is of a rule with "mode":"shadow"`)
+		case spec.ShadowOf != "" && !strings.Contains(spec.ShadowOf, "/"):
+			c.shadowOf(spec)
+		}
+	}
+}
+
+// shadowOf checks that there is a rule of that name in the interaction.
+func (c *compiler) shadowOf(spec *RuleSpec) {
+	place := at(spec.raw, "shadowOf")
+	other := c.names[spec.ShadowOf]
+	switch {
+	case c.in.Mode == ModeShadow:
+		c.errorf(place, `want "INTERACTION/RULE": all rules of this interaction are shadows`)
+	case other == nil:
+		var live []string
+		for name, s := range c.names {
+			if !c.isShadow(s) {
+				live = append(live, name)
+			}
+		}
+		c.unknown(place, "no rule "+quoted(spec.ShadowOf), spec.ShadowOf, live)
+	case c.isShadow(other):
+		c.errorf(place, "rule %q is a shadow itself; want a live one", spec.ShadowOf)
+	}
+}
+
+// hash is the same as long as the rule asks the same of the same feed, and tells
+// of it or does not.
+func (spec *RuleSpec) hash(shadow bool) string {
 	asked := RuleSpec{SourceID: spec.SourceID, SourceFeedID: spec.SourceFeedID, Transformation: &Transformation{}}
+	if shadow {
+		asked.Mode = ModeShadow
+	}
 	for _, condition := range spec.Conditions {
 		asked.Conditions = append(asked.Conditions, Condition{Logic: condition.Logic})
 	}
@@ -104,9 +160,9 @@ func (c *compiler) named(spec *RuleSpec) {
 	case !twice:
 		c.names[name] = spec
 	case spec.ID != "":
-		c.errorf(at(spec.raw, "id"), "rule %q is there twice; want each name once", name)
-	case other.ID != "" || other.SourceID != spec.SourceID || other.SourceFeedID != spec.SourceFeedID:
-		c.errorf(spec.raw.At, "another rule is called %q too; want an id for this one", name)
+		c.errorf(at(spec.raw, "id").As(strictjson.NotUnique), "rule %q is there twice; want each name once", name)
+	case c.isShadow(other) != c.isShadow(spec), other.ID != "" || other.SourceID != spec.SourceID || other.SourceFeedID != spec.SourceFeedID:
+		c.errorf(spec.raw.At.Start().As(strictjson.NotUnique), "another rule is called %q too; want an id for this one", name)
 	} // two that make the same field of the same feed are a matter of clashes
 }
 
@@ -129,7 +185,10 @@ func (c *compiler) readFrom(spec *RuleSpec) (int, *SourceFeed) {
 		}
 		ids = append(ids, s.ID)
 	}
-	c.unknown(at(spec.raw, "sourceId"), "no source "+quoted(spec.SourceID), spec.SourceID, ids)
+	if len(ids) == 0 && !c.in.raw.IsZero() && c.in.raw.Member("sources").Kind() != strictjson.Array {
+		return -1, nil // there is another complaint
+	}
+	c.unknown(at(spec.raw, "sourceId").As(CodeSource), "no source "+quoted(spec.SourceID), spec.SourceID, ids)
 	return -1, nil
 }
 
@@ -141,7 +200,7 @@ func (c *compiler) feedOf(spec *RuleSpec, s *SourceSpec) *SourceFeed {
 	for _, f := range s.Feeds {
 		ids = append(ids, f.ID)
 	}
-	c.unknown(at(spec.raw, "sourceFeedId"), "source "+quoted(s.ID)+" has no feed "+quoted(spec.SourceFeedID), spec.SourceFeedID, ids)
+	c.unknown(at(spec.raw, "sourceFeedId").As(CodeFeed), "source "+quoted(s.ID)+" has no feed "+quoted(spec.SourceFeedID), spec.SourceFeedID, ids)
 	return nil
 }
 
@@ -161,7 +220,7 @@ func (c *compiler) unknown(at strictjson.Place, what, written string, known []st
 	case len(known) == 0:
 		c.errorf(at, "%s; there is none", what)
 	default:
-		c.errorf(at, "%s%s", what, nearest(written, known))
+		c.errorf(at.Renamed(written, known), "%s%s", what, nearest(written, known))
 	}
 }
 
@@ -202,12 +261,12 @@ func (c *compiler) inputs(expr *logic.Expr, spec *RuleSpec, r *rule, feed *Sourc
 			continue
 		}
 		if missing := map[string]string{"$rate": `"rate"`, "$agg": `"window" or "groupBy" with "aggregate"`}[v.Parts[0]]; missing != "" {
-			c.errorf(v.Place, "reads %s, and the rule has no %s", v.Parts[0], missing)
+			c.errorf(v.Place.As(CodeVariable), "reads %s, and the rule has no %s", v.Parts[0], missing)
 			continue
 		}
 		r.stateful.need(v.Parts[0])
 		if !feed.covers(v.Parts...) {
-			c.undeclared(v.Place, v.Path, feed)
+			c.undeclared(v.Place.Noting(spec.OnMissing.effect(v.Required)), v.Path, feed)
 		}
 	}
 }
@@ -217,7 +276,7 @@ func (c *compiler) included(spec *RuleSpec, condition *Condition, r *rule, feed 
 		place := elemAt(condition.raw, "fieldsIncludedInOutput", i)
 		switch {
 		case spec.Transformation != nil && name == spec.Transformation.FieldID:
-			c.errorf(place, "%q is also the outputFieldId; want another name for one of them", name)
+			c.errorf(place.As(CodeOutputTwice), "%q is also the outputFieldId; want another name for one of them", name)
 		case r.stateful.makes(name):
 			r.included = append(r.included, newField(name, pl))
 		case !feed.covers(name):
@@ -229,7 +288,7 @@ func (c *compiler) included(spec *RuleSpec, condition *Condition, r *rule, feed 
 }
 
 func (c *compiler) undeclared(at strictjson.Place, field string, feed *SourceFeed) {
-	c.errorf(at, "field %q is not among the fieldIds of feed %q%s", field, feed.ID, nearest(field, feed.FieldIDs))
+	c.errorf(at.As(CodeField).Renamed(field, feed.FieldIDs), "field %q is not among the fieldIds of feed %q%s", field, feed.ID, nearest(field, feed.FieldIDs))
 }
 
 // covers says whether a field, or an object that it is in, is a declared one.

@@ -80,6 +80,7 @@ func (c *compiler) window(spec *RuleSpec, s *stateful, feed *SourceFeed) {
 		return
 	}
 	out := &window{
+		kind: w.Type,
 		size: int64(w.Size) + int64(w.Timeout) + int64(w.MaxDuration), atOnce: w.Type == "sliding" || w.Type == "count",
 		waiting: w.Type == "tumbling" || w.Type == "hopping" || w.Type == "session",
 	}
@@ -103,10 +104,10 @@ func (c *compiler) window(spec *RuleSpec, s *stateful, feed *SourceFeed) {
 	}
 	made.Fields = len(out.fields)
 	if out.waiting && len(spec.Rates) > 0 {
-		c.errorf(at(spec.raw, "rate"), "a rate is of samples, and a %s window is judged when it closes; want two rules, or a sliding window", w.Type)
+		c.errorf(at(spec.raw, "rate").As(CodeContradicts), "a rate is of samples, and a %s window is judged when it closes; want two rules, or a sliding window", w.Type)
 	}
 	if w.Slide > w.Size && w.Size > 0 {
-		c.warnf(at(w.raw, "slide"), "the slide is longer than the size: samples between two windows count in none")
+		c.warnf(at(w.raw, "slide").As(CodeSkips), "the slide is longer than the size: samples between two windows count in none")
 	}
 	if step := w.step(); step > 0 && spec.AllowedLateness/step > series.MaxSteps {
 		c.errorf(at(spec.raw, "allowedLateness"), "%d times what lies between two windows; want at most %d times", spec.AllowedLateness/step, series.MaxSteps)
@@ -116,7 +117,7 @@ func (c *compiler) window(spec *RuleSpec, s *stateful, feed *SourceFeed) {
 	if out.spec, err = series.NewWindow(made); err == nil {
 		s.window = out
 	} else if c.in.wrong == nil { // else Decode has complained
-		c.errorf(w.raw.At, "%v", err)
+		c.errorf(w.raw.At.As(CodeWindow), "%v", err)
 	}
 }
 
@@ -153,9 +154,9 @@ func (c *compiler) variable(name string, at strictjson.Place, s *stateful) {
 	case strings.ContainsAny(name, ".$"):
 		c.errorf(at, "got %q; want a name without a dot and without $", name)
 	case s.makes(name):
-		c.errorf(at, "%q is there twice; want another name for one", name)
+		c.errorf(at.As(strictjson.NotUnique), "%q is there twice; want another name for one", name)
 	case feed != nil && slices.Contains(feed.FieldIDs, name):
-		c.errorf(at, "%q is a field of feed %q; want another name (\"as\")", name, feed.ID)
+		c.errorf(at.As(strictjson.NotUnique), "%q is a field of feed %q; want another name (\"as\")", name, feed.ID)
 	}
 }
 
@@ -205,7 +206,7 @@ func (c *compiler) made(spec *RuleSpec, s *stateful, v logic.Var) {
 			switch e := &s.enrich[i]; {
 			case e.as != first:
 			case rest == "":
-				c.errorf(v.Place, "%q is all properties; want one of them, such as %q", first, first+".max")
+				c.errorf(v.Place.As(CodeVariable), "%q is all properties; want one of them, such as %q", first, first+".max")
 			case !slices.Contains(e.names, rest):
 				e.names = append(e.names, rest)
 			}
@@ -216,10 +217,18 @@ func (c *compiler) made(spec *RuleSpec, s *stateful, v logic.Var) {
 	switch {
 	case len(known) == 0: // there is another complaint
 	case rest == "":
-		c.errorf(v.Place, "%q alone has no value; want the name of a %s behind it, such as %q", first, what, first+"."+slices.Min(known))
+		c.errorf(v.Place.As(CodeVariable), "%q alone has no value; want the name of a %s behind it, such as %q", first, what, first+"."+slices.Min(known))
 	case !slices.Contains(known, rest):
-		c.errorf(v.Place, "no %s is called %q%s", what, rest, nearest(rest, known))
+		c.errorf(v.Place.As(CodeVariable).Renamed(first+"."+rest, prefixed(first, known)), "no %s is called %q%s", what, rest, nearest(rest, known))
 	}
+}
+
+func prefixed(first string, names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = first + "." + name
+	}
+	return out
 }
 
 // reads notes what a text reads.
@@ -344,12 +353,12 @@ func (c *compiler) sequence(spec *RuleSpec, r *rule, feed *SourceFeed) {
 		return // there is another complaint
 	}
 	if last := spec.Sequence.Steps[len(spec.Sequence.Steps)-1]; last.Not && last.For > spec.Sequence.Within {
-		c.errorf(at(last.raw, "for"), `longer than the whole sequence may take ("within"); want at most that`)
+		c.errorf(at(last.raw, "for").As(CodeContradicts), `longer than the whole sequence may take ("within"); want at most that`)
 		return
 	}
 	var err error
 	if s.sequence.machine, err = sequence.New(made); err != nil && c.in.wrong == nil { // else Decode has complained
-		c.errorf(at(spec.raw, "sequence"), "%v", err)
+		c.errorf(at(spec.raw, "sequence").As(CodeWindow), "%v", err)
 	}
 }
 
@@ -363,9 +372,9 @@ func (c *compiler) referred(spec *RuleSpec, expr *logic.Expr, step int, feed *So
 		switch {
 		case of < 0: // there is another complaint
 		case of > step || of == step && spec.Sequence.Steps[step].Count == 1:
-			c.errorf(v.Place, "step %q is not before this one", v.Parts[1])
+			c.errorf(v.Place.As(CodeVariable), "step %q is not before this one", v.Parts[1])
 		case spec.Sequence.Steps[of].Not:
-			c.errorf(v.Place, `step %q is a "not"; it has seen no sample`, v.Parts[1])
+			c.errorf(v.Place.As(CodeVariable), `step %q is a "not"; it has seen no sample`, v.Parts[1])
 		case len(v.Parts) > 2 && !feed.covers(v.Parts[2:]...):
 			c.undeclared(v.Place, strings.Join(v.Parts[2:], "."), feed)
 		}
@@ -453,11 +462,13 @@ func (c *compiler) inhibitions() {
 			place := elemAt(spec.raw, "inhibitedBy", n)
 			switch {
 			case b == nil:
-				c.unknown(place, "no alert "+quoted(name), name, names)
+				c.unknown(place.As(CodeInhibition), "no alert "+quoted(name), name, names)
 			case b == a:
-				c.errorf(place, "an alert cannot inhibit itself")
+				c.errorf(place.As(CodeInhibition), "an alert cannot inhibit itself")
 			case a.grouped() != b.grouped():
-				c.errorf(place, "%q is of a group of twins and %q is not; want alerts of the same twin", pick(a.grouped(), a.name, b.name), pick(a.grouped(), b.name, a.name))
+				c.errorf(place.As(CodeInhibition), "%q is of a group of twins and %q is not; want alerts of the same twin", pick(a.grouped(), a.name, b.name), pick(a.grouped(), b.name, a.name))
+			case b.shadow && !a.shadow:
+				c.errorf(place.As(CodeInhibition), "%q is a shadow, of which nobody is told, and cannot keep a live alert quiet; want a live one", b.name)
 			default:
 				a.inhibitedBy = append(a.inhibitedBy, b)
 				c.p.inhibits = true
@@ -467,7 +478,7 @@ func (c *compiler) inhibitions() {
 	for i := range c.in.Rules {
 		spec := &c.in.Rules[i]
 		if a := c.p.alertNamed[spec.ID]; a != nil && a.inhibits(a, map[*alertRule]bool{}) {
-			c.errorf(at(spec.raw, "inhibitedBy"), "alerts inhibit each other in a circle; want one that comes first")
+			c.errorf(at(spec.raw, "inhibitedBy").As(CodeInhibition), "alerts inhibit each other in a circle; want one that comes first")
 		}
 	}
 }
@@ -504,28 +515,28 @@ func (c *compiler) contradictions(spec *RuleSpec) {
 	place := func(name string) strictjson.Place { return spec.raw.Member(name).At }
 	for _, name := range statefulNames {
 		if f := statefulFields[name]; f.alerts && spec.Transformation != nil && has(name) {
-			c.errorf(place(name), "%q is of alerts; a transformation has none", name)
+			c.errorf(place(name).As(CodeOtherKind), "%q is of alerts; a transformation has none", name)
 		}
 	}
 	if spec.Alert != nil && has("emit") {
-		c.errorf(place("emit"), `"emit" is of transformations; an alert tells of its changes, and again after repeatInterval`)
+		c.errorf(place("emit").As(CodeOtherKind), `"emit" is of transformations; an alert tells of its changes, and again after repeatInterval`)
 	}
 	if spec.Transformation != nil && has("groupBy") {
-		c.errorf(place("groupBy"), `"groupBy" is of alerts; a group of twins has no output twin`)
+		c.errorf(place("groupBy").As(CodeOtherKind), `"groupBy" is of alerts; a group of twins has no output twin`)
 	}
 	for _, pair := range contradicting {
 		if has(pair.a) && has(pair.b) {
-			c.errorf(place(pair.b), "%q beside %q: %s", pair.b, pair.a, pair.why)
+			c.errorf(place(pair.b).As(CodeContradicts), "%q beside %q: %s", pair.b, pair.a, pair.why)
 		}
 	}
 	for _, need := range needing {
 		if has(need.a) && !slices.ContainsFunc(need.one, has) {
-			c.errorf(place(need.a), "%q without %s: %s", need.a, oneOfThem(need.one), need.why)
+			c.errorf(place(need.a).As(CodeNeeds), "%q without %s: %s", need.a, oneOfThem(need.one), need.why)
 		}
 	}
 	if len(spec.Levels) > 0 && !has("conditions") && !slices.ContainsFunc(spec.Levels, func(l Level) bool { return !l.Logic.IsZero() }) &&
 		!has("absent") && !has("unchanged") && !has("geofence") && !has("sequence") {
-		c.errorf(place("levels"), `no conditions, and no level has "jsonLogic"; want one of them`)
+		c.errorf(place("levels").As(CodeNeeds), `no conditions, and no level has "jsonLogic"; want one of them`)
 	}
 }
 

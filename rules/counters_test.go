@@ -54,15 +54,15 @@ func TestTake(t *testing.T) {
 	}{
 		{
 			"two rules that take no late samples", alert("a", "") + "," + alert("b", ""), 2,
-			[]rules.Funnel{{Received: 4, Late: 2, True: 1, False: 1, Raised: 1, Resolved: 1}, {Received: 4, Late: 2, True: 1, False: 1, Raised: 1, Resolved: 1}},
+			[]rules.Funnel{{Received: 4, Matched: 4, Late: 2, True: 1, False: 1, Raised: 1, Resolved: 1}, {Received: 4, Matched: 4, Late: 2, True: 1, False: 1, Raised: 1, Resolved: 1}},
 		},
 		{
 			"one that allows 10 seconds", alert("a", `"allowedLateness":"10s",`), 1,
-			[]rules.Funnel{{Received: 4, Late: 1, True: 1, False: 2, Raised: 1, Resolved: 1}},
+			[]rules.Funnel{{Received: 4, Matched: 4, Late: 1, True: 1, False: 2, Raised: 1, Resolved: 1}},
 		},
 		{
 			"and one that does not", alert("a", `"allowedLateness":"10s",`) + "," + alert("b", ""), 2,
-			[]rules.Funnel{{Received: 4, Late: 1, True: 1, False: 2, Raised: 1, Resolved: 1}, {Received: 4, Late: 2, True: 1, False: 1, Raised: 1, Resolved: 1}},
+			[]rules.Funnel{{Received: 4, Matched: 4, Late: 1, True: 1, False: 2, Raised: 1, Resolved: 1}, {Received: 4, Matched: 4, Late: 2, True: 1, False: 1, Raised: 1, Resolved: 1}},
 		},
 	}
 	for _, tt := range tests {
@@ -99,9 +99,9 @@ func TestTakeOfMany(t *testing.T) {
 	h.next(`{}`)
 	counted, _ := h.c.Take(nil)
 	require.Len(t, counted, 40)
-	assert.Equal(t, rules.Funnel{Received: 2, True: 1, Unknown: 1, Raised: 1}, counted[19])
-	assert.Equal(t, rules.Funnel{Received: 2, False: 1, Unknown: 1}, counted[20])
+	assert.Equal(t, rules.Funnel{Received: 2, Matched: 2, True: 1, Unknown: 1, Raised: 1}, counted[19])
+	assert.Equal(t, rules.Funnel{Received: 2, Matched: 2, False: 1, Unknown: 1}, counted[20])
 	h.next(`{"t":0}`)
 	counted, _ = h.c.Take(counted)
-	assert.Equal(t, rules.Funnel{Received: 1, False: 1, Resolved: 1}, counted[19])
+	assert.Equal(t, rules.Funnel{Received: 1, Matched: 1, False: 1, Resolved: 1}, counted[19])
 }

@@ -26,7 +26,7 @@ func (d *decoder) object(r strictjson.Raw, known fields) {
 		return
 	}
 	if r.Kind() != strictjson.Object {
-		d.wrong(r, "an object")
+		d.wrong(r, strictjson.Object, "an object")
 		return
 	}
 	for _, m := range r.Members() {
@@ -34,19 +34,20 @@ func (d *decoder) object(r strictjson.Raw, known fields) {
 			d.errs = append(d.errs, m.Value.Decode(into))
 			continue
 		}
-		d.unknown(strictjson.Unknown(m, slices.Collect(maps.Keys(known))))
+		d.unknown(strictjson.Unknown(r, m, slices.Collect(maps.Keys(known))))
 	}
 }
 
 func (d *decoder) array(r strictjson.Raw) []strictjson.Raw {
 	if !r.IsZero() && r.Kind() != strictjson.Array {
-		d.wrong(r, "an array")
+		d.wrong(r, strictjson.Array, "an array")
 	}
 	return r.Elems()
 }
 
-func (d *decoder) wrong(r strictjson.Raw, want string) {
-	d.errs = append(d.errs, r.At.Errorf("got %s; want %s", r.Shown(), want))
+// wrong complains about a value; takes is the type of those that are fine.
+func (d *decoder) wrong(r strictjson.Raw, takes strictjson.Kind, want string) {
+	d.errs = append(d.errs, r.Wrong(takes, want))
 }
 
 func (d *decoder) unknown(err error) {
@@ -99,7 +100,7 @@ func (d *decoder) seconds(r strictjson.Raw, into *time.Duration, least float64, 
 	}
 	n, ok := r.Any().(float64)
 	if !ok || n < least || n > maxSeconds {
-		d.wrong(r, want)
+		d.wrong(r, strictjson.Number, want)
 		return
 	}
 	ms := math.Round(n * 1000)
@@ -115,9 +116,11 @@ var kinds = map[string]func(*decoder, strictjson.Raw) RuleSpec{
 	"alert":          (*decoder).alert,
 }
 
+var kindNames = []string{"alert", "transformation"}
+
 func (d *decoder) rule(r strictjson.Raw) RuleSpec {
 	if r.Kind() != strictjson.Object {
-		d.wrong(r, "an object with one kind of rule")
+		d.wrong(r, strictjson.Object, "an object with one kind of rule")
 		return RuleSpec{raw: r}
 	}
 	var found []string
@@ -125,7 +128,7 @@ func (d *decoder) rule(r strictjson.Raw) RuleSpec {
 	for _, m := range r.Members() {
 		decode, ok := kinds[m.Name]
 		if !ok {
-			d.errs = append(d.errs, m.Key.Errorf("unknown kind of rule %q%s", m.Name, nearest(m.Name, slices.Collect(maps.Keys(kinds)))))
+			d.errs = append(d.errs, m.Key.As(CodeKind).Renamed(m.Name, kindNames).Errorf("unknown kind of rule %q%s", m.Name, nearest(m.Name, kindNames)))
 			continue
 		}
 		found = append(found, m.Name)
@@ -133,9 +136,9 @@ func (d *decoder) rule(r strictjson.Raw) RuleSpec {
 	}
 	switch {
 	case len(found) > 1:
-		d.errs = append(d.errs, r.At.Errorf("a rule of %d kinds (%s); want exactly one", len(found), strings.Join(found, ", ")))
+		d.errs = append(d.errs, r.At.Start().As(CodeKind).Errorf("a rule of %d kinds (%s); want exactly one", len(found), strings.Join(found, ", ")))
 	case len(r.Members()) == 0:
-		d.errs = append(d.errs, r.At.Errorf("a rule without a kind; want one of %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")))
+		d.errs = append(d.errs, r.At.As(CodeKind).Errorf("a rule without a kind; want one of %s", strings.Join(kindNames, ", ")))
 	}
 	return spec
 }
@@ -152,7 +155,7 @@ func (d *decoder) transformation(r strictjson.Raw) RuleSpec {
 	})
 	for _, value := range []strictjson.Raw{t.True, t.False} {
 		if value.Kind() == strictjson.Object || value.Kind() == strictjson.Array {
-			d.wrong(value, "a string, a number, true, false or null")
+			d.wrong(value, strictjson.String, "a string, a number, true, false or null")
 		}
 	}
 	spec.Transformation = t
@@ -176,9 +179,11 @@ func (d *decoder) alert(r strictjson.Raw) RuleSpec {
 // common reads the fields that every kind has, and the kind's own.
 func (d *decoder) common(r strictjson.Raw, own fields) RuleSpec {
 	spec := RuleSpec{raw: r}
-	var conditions strictjson.Raw
+	var conditions, mode strictjson.Raw
 	known := fields{
 		"id":           (*named)(&spec.ID),
+		"mode":         &mode,
+		"shadowOf":     (*named)(&spec.ShadowOf),
 		"sourceId":     (*named)(&spec.SourceID),
 		"sourceFeedId": (*named)(&spec.SourceFeedID),
 		"conditions":   &conditions,
@@ -188,11 +193,19 @@ func (d *decoder) common(r strictjson.Raw, own fields) RuleSpec {
 		known[name] = new(strictjson.Raw)
 	}
 	d.object(r, known)
+	spec.Mode = d.mode(mode)
 	d.stateful(r, &spec.Stateful)
 	for _, c := range d.array(conditions) {
 		spec.Conditions = append(spec.Conditions, d.condition(c))
 	}
 	return spec
+}
+
+// mode is the one that is written, or the default.
+func (d *decoder) mode(r strictjson.Raw) string {
+	mode := ModeLive
+	d.word(r, &mode, ModeLive, ModeShadow)
+	return mode
 }
 
 func (d *decoder) condition(r strictjson.Raw) Condition {
@@ -207,7 +220,7 @@ type named string
 // DecodeStrict reads the text.
 func (n *named) DecodeStrict(r strictjson.Raw) error {
 	if r.Str() == "" {
-		return r.At.Errorf("got %s; want a text that is not empty", r.Shown())
+		return r.Wrong(strictjson.String, "a text that is not empty")
 	}
 	*n = named(r.Str())
 	return nil
@@ -249,15 +262,16 @@ func severityRank(word string) int {
 func (s *severity) DecodeStrict(r strictjson.Raw) error {
 	const want = "want one of critical, major, minor, warning, info"
 	if r.Kind() != strictjson.String {
-		return r.At.Errorf("got %s; %s", r.Shown(), want)
+		return r.At.As(strictjson.WrongType).Errorf("got %s; %s", r.Shown(), want)
 	}
 	found, ok := CanonicalSeverity(r.Str())
 	if !ok {
-		hint := strictjson.DidYouMean(r.Str(), slices.Collect(maps.Keys(severities)))
+		known := slices.Collect(maps.Keys(severities))
+		hint := strictjson.DidYouMean(r.Str(), known)
 		if hint == "" {
 			hint = "; " + want
 		}
-		return r.At.Errorf("unknown severity %s%s", r.Shown(), hint)
+		return r.At.Renamed(r.Str(), known).Errorf("unknown severity %s%s", r.Shown(), hint)
 	}
 	*s = severity(found)
 	return nil

@@ -41,7 +41,7 @@ func checkDataType(r strictjson.Raw) error {
 	if hint == "" {
 		hint = "; want an XSD short name such as string, boolean, decimal, integer or dateTime"
 	}
-	return r.At.Errorf("no data type %s%s", r.Shown(), hint)
+	return r.At.Renamed(r.Str(), dataTypes).Errorf("no data type %s%s", r.Shown(), hint)
 }
 
 // DecodeID reads an id in any of its forms: "x", {"value":"x"} or {"id":"x"}.
@@ -113,7 +113,7 @@ func (in *literalMembers) one(r strictjson.Raw, l *Literal) error {
 		if slices.ContainsFunc(r.Members(), func(m strictjson.Member) bool { return m.Name != "key" }) {
 			return nil // an unknown name, which has its own complaint, may have been meant as the literal
 		}
-		return r.At.Errorf("has no value; want %s", wantLiteral)
+		return r.At.Start().As(strictjson.MissingField).Errorf("has no value; want %s", wantLiteral)
 	case 1:
 		return l.decode(have[0], byKind[have[0]])
 	}
@@ -272,7 +272,7 @@ func (in *inputMembers) feed(r strictjson.Raw, f *Feed) error {
 	for _, v := range r.Member("values").Elems() {
 		label := v.Member("label")
 		if label.Str() != "" && seen[label.Str()] {
-			errs = append(errs, label.At.Errorf("value %q is there twice; want each label once", label.Str()))
+			errs = append(errs, label.At.As(strictjson.NotUnique).Errorf("value %q is there twice; want each label once", label.Str()))
 		}
 		seen[label.Str()] = true
 	}
@@ -338,7 +338,7 @@ func onceEach(r strictjson.Raw, feeds []Feed) error {
 	seen := map[string]bool{}
 	for i, f := range feeds {
 		if f.ID != "" && seen[f.ID] {
-			errs = append(errs, r.Elems()[i].Member("id").At.Errorf("%q is there twice; want each id once", f.ID))
+			errs = append(errs, r.Elems()[i].Member("id").At.As(strictjson.NotUnique).Errorf("%q is there twice; want each id once", f.ID))
 		}
 		seen[f.ID] = true
 	}

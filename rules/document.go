@@ -15,6 +15,8 @@ type Interaction struct {
 	ID, Label string
 	Feeds     []Feed // the output feeds; Compile describes those that a rule names and that are not here
 	Enabled   bool
+	Mode      string // ModeLive or ModeShadow: of all its rules
+	ShadowOf  string // the interaction that it is compared with; "": see Program.Infos
 	Sources   []SourceSpec
 	Rules     []RuleSpec
 
@@ -49,6 +51,8 @@ type RuleSpec struct {
 	ID           string // an alert has one; a transformation may
 	SourceID     string
 	SourceFeedID string
+	Mode         string      // ModeLive or ModeShadow
+	ShadowOf     string      // the rule that it is compared with; "": see Program.Infos
 	Conditions   []Condition // all of them are required
 	Stateful
 
@@ -83,6 +87,28 @@ type AlertSpec struct {
 	Runbook     string // where it says what to do, a URL
 	Labels      map[string]string
 }
+
+// The modes of interactions and rules. What shadows decide is recorded, and
+// nobody is told of it.
+const (
+	ModeLive   = "live"
+	ModeShadow = "shadow"
+)
+
+// Raw is the document as it was written; the zero Raw when it could not be read.
+func (in *Interaction) Raw() strictjson.Raw { return in.raw }
+
+// Raw is the source as it was written.
+func (s *SourceSpec) Raw() strictjson.Raw { return s.raw }
+
+// Raw is the feed as it was written.
+func (f *SourceFeed) Raw() strictjson.Raw { return f.raw }
+
+// Raw is the rule as it was written, without its kind.
+func (r *RuleSpec) Raw() strictjson.Raw { return r.raw }
+
+// Raw is the condition as it was written.
+func (c *Condition) Raw() strictjson.Raw { return c.raw }
 
 // The defaults of a source.
 const (
@@ -137,9 +163,11 @@ func (in *Interaction) decode(name string, text []byte, fromTwin bool, wrapper f
 	in.raw = raw
 	d := decoder{fromTwin: fromTwin, errs: []error{err}}
 	var sources, rules strictjson.Raw
-	known := fields{"enabled": &in.Enabled, "sources": &sources, "rules": &rules}
+	var mode strictjson.Raw
+	known := fields{"enabled": &in.Enabled, "mode": &mode, "shadowOf": (*named)(&in.ShadowOf), "sources": &sources, "rules": &rules}
 	maps.Copy(known, wrapper)
 	d.object(raw, known)
+	in.Mode = d.mode(mode)
 	for _, r := range d.array(sources) {
 		in.Sources = append(in.Sources, d.source(r))
 	}

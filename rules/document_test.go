@@ -68,7 +68,7 @@ var broken = []struct{ name, doc, want string }{
 	{
 		"not JSON",
 		"{",
-		`x:1:2: the document ends too early; a closing bracket, brace or quote is missing`,
+		`x:1:2: the document ends too early; want "}" for the "{" that opens at 1:1`,
 	},
 	{
 		"an array",

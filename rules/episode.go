@@ -241,7 +241,7 @@ func (a *alertRule) labelOf(e *episode) string {
 func (a *alertRule) outcome(p *Program, twin string, at time.Time, e *episode, event, reason string) Outcome {
 	o := Outcome{
 		Kind: Alert, Interaction: p.in.ID, Rule: a.name, Twin: twin, At: at, Source: twin,
-		ID: e.id, State: StateFiring, Severity: a.severityOf(e), Starts: timeOf(e.starts), Summary: e.summary, Labels: a.labels, Reason: reason,
+		Shadow: a.shadow, ID: e.id, State: StateFiring, Severity: a.severityOf(e), Starts: timeOf(e.starts), Summary: e.summary, Labels: a.labels, Reason: reason,
 		Life: &Life{
 			Number: e.number, Event: event, Feed: a.feed, Revision: a.hash, Key: a.key(p, twin), Status: e.status(a, false), Active: e.active,
 			Label: a.labelOf(e), Ack: e.ack, Latched: a.latched, Flapping: e.flapping, Suppression: e.suppression(),

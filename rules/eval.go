@@ -22,6 +22,7 @@ func (p *Program) Eval(s *Sample, st *State, out []Outcome) []Outcome {
 	if v == nil {
 		return out
 	}
+	st.counters.seen[pl.slot]++
 	live := v.live(st.bound)
 	if live == 0 {
 		return out
@@ -104,6 +105,7 @@ func (v *view) decide(r *rule, f *Funnel) logic.Verdict {
 	default:
 		f.Unknown++
 	}
+	v.see(r.name, r, verdict)
 	return verdict
 }
 

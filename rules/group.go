@@ -56,6 +56,7 @@ func (r *stateful) member(mo *moment, twin string, at int64, out []Outcome) []Ou
 	st, g := mo.st, r.group
 	f := &st.counters.rules[r.index]
 	f.Received++
+	f.Matched++
 	m := st.remembered(r)
 	p := m.part()
 	i, found := slices.BinarySearchFunc(p.members, twin, func(m *memberState, twin string) int { return cmp.Compare(m.Twin, twin) })
@@ -202,7 +203,7 @@ func (c *compiler) group(spec *RuleSpec, s *stateful) {
 	if len(made.Aggregates) > 0 {
 		var err error
 		if g.batch, err = series.NewWindow(made); err != nil {
-			c.errorf(at(spec.raw, "aggregate"), "%v", err)
+			c.errorf(at(spec.raw, "aggregate").As(CodeWindow), "%v", err)
 		}
 	}
 	if g.quorum != nil {
@@ -222,7 +223,7 @@ func (c *compiler) members(spec *RuleSpec, s *stateful) {
 	for _, expr := range s.conditions {
 		for _, v := range expr.Vars() {
 			if s.makes(v.Parts[0]) {
-				c.errorf(v.Place, "%q in the conditions of a quorum, which are asked of each member; want a field of the sample", v.Path)
+				c.errorf(v.Place.As(CodeVariable), "%q in the conditions of a quorum, which are asked of each member; want a field of the sample", v.Path)
 			}
 		}
 	}

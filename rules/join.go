@@ -77,7 +77,9 @@ func (s joinStep) meet(mo *moment, v *view, at int64, out []Outcome) []Outcome {
 	if p.base == nil || newest == noTime || s.sequence != nil {
 		return out // there is nothing yet to judge with it; a sequence goes by its own feed
 	}
-	st.counters.rules[s.rule.index].Received++
+	f := &st.counters.rules[s.rule.index]
+	f.Received++
+	f.Matched++
 	m.parked = false
 	j := judgement{moment: mo, m: m, at: max(at, newest), last: newest}
 	mo.at = timeOf(j.at)
@@ -197,7 +199,7 @@ func (c *compiler) joinPlans(spec *RuleSpec, s *stateful) {
 		}
 		other.steps = append(other.steps, joinStep{s, i})
 		if len(n.names) == 0 {
-			c.warnf(spec.Joins[i].raw.At, "no condition reads %q", strings.TrimSuffix(n.as, "."))
+			c.warnf(spec.Joins[i].raw.At.As(CodeUnread), "no condition reads %q", strings.TrimSuffix(n.as, "."))
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (pl *plan) gather() {
 		m.alerts = append(m.alerts, a)
 	}
 	if len(m.alerts) >= many {
-		pl.steps, pl.many = steps, m
+		pl.single, pl.steps, pl.many = pl.steps, steps, m
 	}
 }
 
@@ -229,8 +229,8 @@ func (t *manyTally) settle(c *Counters) {
 		if a == nil {
 			continue
 		}
-		f := Funnel{Received: t.received[a.source], Late: t.late[a.source], True: t.isTrue.of(bit), Unknown: t.isUnknown.of(bit), Errors: t.failure.of(bit)}
-		f.False = f.Received - f.Late - f.True - f.Unknown - f.Errors
+		f := Funnel{Matched: t.received[a.source], Late: t.late[a.source], True: t.isTrue.of(bit), Unknown: t.isUnknown.of(bit), Errors: t.failure.of(bit)}
+		f.False = f.Matched - f.Late - f.True - f.Unknown - f.Errors
 		c.rules[a.index].Add(f)
 	}
 	*t = manyTally{view: t.view, received: t.received, late: t.late}

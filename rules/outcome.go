@@ -31,6 +31,7 @@ type Outcome struct {
 	Source      string    // the source twin; not in the JSON
 	Hops        uint8     // one more than the sample's
 	Topic       string    // notifications only
+	Shadow      bool      // of a rule in ModeShadow: it is recorded, and nobody is told; "mode":"shadow" in JSON
 
 	// Alerts only.
 	ID       string // of the episode: stable from raise to resolve, the same after a redelivery

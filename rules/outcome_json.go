@@ -42,6 +42,9 @@ func (o *Outcome) AppendNames(b []byte) []byte {
 // AppendRest appends what AppendJSON has after AppendNames.
 func (o *Outcome) AppendRest(b []byte) []byte {
 	b = appendTime(append(b, `,"occurredAt":`...), o.At)
+	if o.Shadow {
+		b = append(b, `,"mode":"shadow"`...)
+	}
 	if o.Kind == Alert {
 		b = o.appendEpisode(b)
 	}
@@ -288,6 +291,7 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 		Labels      map[string]string `json:"labels"`
 		Reason      string            `json:"reason"`
 		Topic       string            `json:"topic"`
+		Mode        string            `json:"mode"`
 		Data        json.RawMessage   `json:"data"`
 		lifeJSON
 		Cause struct {
@@ -319,7 +323,7 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 	return Outcome{
 		Kind: w.Kind, Interaction: w.Interaction, Rule: w.Rule, Twin: w.Twin, Feed: feed, At: w.At, Data: w.Data,
 		Seq: w.Cause.Seq, Index: w.Cause.Index, Ordinal: w.Cause.Ordinal, Count: max(w.Cause.Count, 1), Hops: w.Cause.Hops,
-		ID: w.ID, State: w.State, Severity: w.Severity, Starts: w.Starts, Ends: w.Ends, Summary: w.Summary, Labels: w.Labels, Reason: w.Reason, Life: life, Topic: w.Topic,
+		ID: w.ID, State: w.State, Severity: w.Severity, Starts: w.Starts, Ends: w.Ends, Summary: w.Summary, Labels: w.Labels, Reason: w.Reason, Life: life, Topic: w.Topic, Shadow: w.Mode == ModeShadow,
 	}, nil
 }
 

@@ -7,11 +7,12 @@ import (
 	"tocsin.internal/rules/logic"
 )
 
-// outputGroup are the transformations that write to one output feed: what they
+// outputGroup are the transformations, live ones or shadows, that write to one output feed: what they
 // make of one sample is one output.
 type outputGroup struct {
 	feed    string
 	outputs []*output
+	shadow  bool // all of them are shadows
 	mixed   bool // of several sources, so that two of one twin may write the same field
 }
 
@@ -37,7 +38,7 @@ func (g *outputGroup) judge(v *view, s *Sample, st *State, t turn, out []Outcome
 			continue
 		}
 		f := &st.counters.rules[o.index]
-		f.Received++
+		f.Matched++
 		if t.late {
 			f.Late++
 		}
@@ -54,7 +55,7 @@ func (g *outputGroup) judge(v *view, s *Sample, st *State, t turn, out []Outcome
 	}
 	return append(out, Outcome{
 		Kind: Output, Interaction: v.program.in.ID, Rule: made[0].name, Twin: s.Twin, Feed: g.feed, At: s.At, Data: g.includeAll(v, data),
-		Seq: s.Seq, Index: s.Index, Source: s.Twin, Hops: s.Hops + 1,
+		Seq: s.Seq, Index: s.Index, Source: s.Twin, Hops: s.Hops + 1, Shadow: g.shadow,
 	})
 }
 
@@ -102,7 +103,7 @@ func (c *compiler) transformation(spec *RuleSpec, r *rule) {
 	}
 	o := &output{rule: r, field: t.FieldID, whenTrue: pair(t.FieldID, t.True), whenFalse: pair(t.FieldID, t.False)}
 	if o.whenTrue == nil && o.whenFalse == nil {
-		c.warnf(spec.raw.At, "neither outputTrueValue nor outputFalseValue; this rule has no output")
+		c.warnf(spec.raw.At.Start().As(CodeNoOutput), "neither outputTrueValue nor outputFalseValue; this rule has no output")
 	}
 	c.clashes(spec, o)
 	if r.stateful != nil {
@@ -114,14 +115,25 @@ func (c *compiler) transformation(spec *RuleSpec, r *rule) {
 	g.mixed = g.mixed || g.outputs[0].source != r.source
 }
 
-type groupKey struct{ feed, outputFeed string }
+type groupKey struct {
+	feed, outputFeed string
+	lane             string
+}
+
+// lane keeps what a shadow makes apart: "", or the shadow's name beside live rules.
+func (c *compiler) lane(r *rule) string {
+	if r.shadow && c.in.Mode != ModeShadow {
+		return r.name
+	}
+	return ""
+}
 
 // groupOf is the group of all that is made of one feed for another.
 func (c *compiler) groupOf(r *rule, outputFeed string) *outputGroup {
-	pl, key := c.planOf(r), groupKey{r.feed, outputFeed}
+	pl, key := c.planOf(r), groupKey{r.feed, outputFeed, c.lane(r)}
 	g := c.groups[key]
 	if g == nil {
-		g = &outputGroup{feed: outputFeed}
+		g = &outputGroup{feed: outputFeed, shadow: r.shadow}
 		c.groups[key] = g
 		pl.steps = append(pl.steps, g)
 	}
@@ -130,6 +142,7 @@ func (c *compiler) groupOf(r *rule, outputFeed string) *outputGroup {
 
 // cell is a field of the output that one feed of one source gives.
 type cell struct {
+	lane             string
 	source           int
 	feed, outputFeed string
 	field            string
@@ -140,24 +153,24 @@ type cell struct {
 // two sources is known at run time only: there the first rule writes.
 func (c *compiler) clashes(spec *RuleSpec, o *output) {
 	outputFeed := spec.Transformation.FeedID
-	own := cell{o.source, o.feed, outputFeed, o.field}
+	own := cell{c.lane(o.rule), o.source, o.feed, outputFeed, o.field}
 	if other := c.makes[own]; other != nil {
-		c.errorf(at(spec.raw, "outputFieldId"), "rule %q makes field %q of feed %q from the same feed already; want each field once", other.name, o.field, outputFeed)
+		c.errorf(at(spec.raw, "outputFieldId").As(CodeOutputTwice), "rule %q makes field %q of feed %q from the same feed already; want each field once", other.name, o.field, outputFeed)
 	} else if other := c.takes[own]; other != nil {
-		c.errorf(at(spec.raw, "outputFieldId"), "rule %q includes field %q in feed %q from the same feed already; want each field once", other.name, o.field, outputFeed)
+		c.errorf(at(spec.raw, "outputFieldId").As(CodeOutputTwice), "rule %q includes field %q in feed %q from the same feed already; want each field once", other.name, o.field, outputFeed)
 	}
 	c.makes[own] = o.rule
 	for _, f := range o.included {
 		taken := own
 		taken.field = f.name
 		if other := c.makes[taken]; other != nil {
-			c.errorf(at(spec.raw, "conditions"), "includes field %q, which rule %q makes in feed %q from the same feed; want each field once", f.name, other.name, outputFeed)
+			c.errorf(at(spec.raw, "conditions").As(CodeOutputTwice), "includes field %q, which rule %q makes in feed %q from the same feed; want each field once", f.name, other.name, outputFeed)
 		}
 		c.takes[taken] = o.rule
 	}
 }
 
-// outputFeeds describes the feeds that rules name: as the interaction does, or
+// outputFeeds describes the feeds that live rules name: as the interaction does, or
 // with nothing but the values that the rules put in.
 func (c *compiler) outputFeeds() {
 	places := map[string]int{}        // in the program's outputs
@@ -165,7 +178,7 @@ func (c *compiler) outputFeeds() {
 	for i := range c.in.Rules {
 		spec := &c.in.Rules[i]
 		t := spec.Transformation
-		if t == nil || t.FeedID == "" {
+		if t == nil || t.FeedID == "" || c.isShadow(spec) {
 			continue
 		}
 		declared := c.declared(t.FeedID)
@@ -202,7 +215,7 @@ func (c *compiler) outputFeed(spec *RuleSpec, declared *Feed) Feed {
 		for i, f := range c.in.Feeds {
 			ids[i] = f.ID
 		}
-		c.warnf(at(spec.raw, "outputFeedId"), "feed %q is not among the interaction's feeds%s", id, nearest(id, ids))
+		c.warnf(at(spec.raw, "outputFeedId").As(CodeUndescribed), "feed %q is not among the interaction's feeds%s", id, nearest(id, ids))
 	}
 	return Feed{ID: id, StoreLast: true}
 }

@@ -25,11 +25,15 @@ type Program struct {
 	links      []Link
 	linked     []link // by Link.ID
 	inhibits   bool   // an alert inhibits another
+	watch      func(Judged)
 }
 
 // rule is what every kind of rule has.
 type rule struct {
 	name       string
+	kind       string // "alert" or "transformation"
+	shadow     bool   // its outcomes are recorded only
+	shadowOf   string
 	hash       string // of what it asks; its state outlives edits of everything else
 	index      int    // in Program.rules and Counters.rules
 	at         int    // in plan.rules
@@ -55,6 +59,7 @@ type plan struct {
 	steps   []step // in the order of the rules
 	rules   []*rule
 	many    *manyAlerts // nil while there are few
+	single  []step      // the steps before they were gathered; nil while there are few
 
 	// The fields that are wanted as they were written, by their index, and the
 	// index of each by its path.
@@ -119,6 +124,30 @@ func (p *Program) Rules() []string {
 	}
 	return names
 }
+
+// RuleInfo says what a rule is, for lists of rules.
+type RuleInfo struct {
+	Name, Kind, Mode string
+	ShadowOf         string // "INTERACTION/RULE", "RULE" of the same interaction, or "": a live rule of the same name in another one
+}
+
+// Infos are those of the rules, in the order of the document.
+func (p *Program) Infos() []RuleInfo {
+	infos := make([]RuleInfo, len(p.rules))
+	for i, r := range p.rules {
+		infos[i] = RuleInfo{r.name, r.kind, ModeLive, r.shadowOf}
+		if r.shadow {
+			infos[i].Mode = ModeShadow
+		}
+		if p.in.ShadowOf != "" && r.shadowOf == "" {
+			infos[i].ShadowOf = p.in.ShadowOf + "/" + r.name
+		}
+	}
+	return infos
+}
+
+// Mode is that of the interaction as a whole.
+func (p *Program) Mode() string { return p.in.Mode }
 
 // Warnings are what the author should know of a program that is valid.
 func (p *Program) Warnings() []error { return p.warnings }

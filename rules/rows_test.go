@@ -209,10 +209,10 @@ func TestRow31LateSamples(t *testing.T) {
 	assert.Equal(t, []string{`1.temp.status.hot status  {"hot":false,"t":2}`}, lines(p.Eval(&equal, st, nil)))
 	out := p.Eval(&next, st, nil)
 	assert.Equal(t, []string{`1.temp.status.hot status  {"hot":false,"t":3}`, `hot  resolved {"t":3}`}, lines(out))
-	assert.Equal(t, rules.Funnel{Received: 4, Late: 2, True: 1, False: 3}, c.Funnels()[0])
-	assert.Equal(t, rules.Funnel{Received: 4, Late: 2, Unknown: 4}, c.Funnels()[1])
-	assert.Equal(t, rules.Funnel{}, c.Funnels()[2], "of a source that the twin does not match")
-	assert.Equal(t, rules.Funnel{Received: 4, Late: 2, True: 1, False: 1, Raised: 1, Resolved: 1}, c.Funnels()[3])
+	assert.Equal(t, rules.Funnel{Received: 4, Matched: 4, Late: 2, True: 1, False: 3}, c.Funnels()[0])
+	assert.Equal(t, rules.Funnel{Received: 4, Matched: 4, Late: 2, Unknown: 4}, c.Funnels()[1])
+	assert.Equal(t, rules.Funnel{Received: 4}, c.Funnels()[2], "of a source that the twin does not match")
+	assert.Equal(t, rules.Funnel{Received: 4, Matched: 4, Late: 2, True: 1, False: 1, Raised: 1, Resolved: 1}, c.Funnels()[3])
 }
 
 func TestRow32EqualConfig(t *testing.T) {

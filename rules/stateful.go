@@ -84,7 +84,7 @@ func (r *stateful) judge(v *view, s *Sample, st *State, t turn, out []Outcome) [
 	}
 	c := st.counters
 	f := &c.rules[r.index]
-	f.Received++
+	f.Matched++
 	if t.newest != noTime && t.at <= t.newest-r.lateness {
 		f.Late++
 		return out
@@ -219,6 +219,9 @@ func (r *stateful) decide(j *judgement, out []Outcome) []Outcome {
 		}
 	}
 	if r.gate != nil && !j.st.counters.gates[r.slot].Open(r.gate, timeOf(j.at)) {
+		if verdict == logic.True {
+			j.st.counters.rules[r.index].Quiet++
+		}
 		verdict, over = logic.False, logic.True
 	}
 	since := j.m.since
@@ -226,6 +229,9 @@ func (r *stateful) decide(j *judgement, out []Outcome) []Outcome {
 		since = j.at
 	}
 	ch := r.step(j.m, verdict, over, j.at)
+	if verdict == logic.True && j.m.phase == pending {
+		j.st.counters.rules[r.index].Held++
+	}
 	if r.timed && verdict != logic.Unknown && (j.m.phase != idle || j.m.parts != nil) {
 		j.m.context = append(j.m.context[:0], r.said(j)...)
 	}
@@ -288,7 +294,11 @@ func (f *Funnel) count(v logic.Verdict) {
 }
 
 // test judges one expression of the rule.
-func (r *stateful) test(v *view, t *rule) logic.Verdict { return v.machine.Decide(v.rules + t.at) }
+func (r *stateful) test(v *view, t *rule) logic.Verdict {
+	verdict := v.machine.Decide(v.rules + t.at)
+	v.see(r.name, t, verdict)
+	return verdict
+}
 
 // judgeConditions judges the rule's conditions; true when it has none.
 func (r *stateful) judgeConditions(j *judgement) logic.Verdict {
@@ -309,12 +319,15 @@ func (r *stateful) judgeConditions(j *judgement) logic.Verdict {
 func (r *stateful) evaluate(j *judgement) logic.Verdict {
 	for _, t := range r.each {
 		value, err := j.v.machine.AppendValue(nil, j.v.rules+t.at)
-		if err != nil {
+		switch {
+		case err != nil:
+			j.v.see(r.name, t, logic.Failed)
 			return logic.Failed
-		}
-		if !truthy(value) {
+		case !truthy(value):
+			j.v.see(r.name, t, logic.False)
 			return logic.False
 		}
+		j.v.see(r.name, t, logic.True)
 	}
 	return logic.True
 }
@@ -437,6 +450,9 @@ func (r *stateful) look(c *Counters, p *Program, doc []byte) *view {
 		c.private[r.slot] = v
 	}
 	v.machine.Load(doc)
+	if c.explains != nil {
+		c.explains(r, doc)
+	}
 	return v
 }
 

@@ -84,7 +84,7 @@ func spanInto(field func(*Stateful) *time.Duration) func(*decoder, strictjson.Ra
 func (d *decoder) repeatInterval(r strictjson.Raw, s *Stateful) {
 	d.into(r, (*span)(&s.RepeatInterval))
 	if s.RepeatInterval > 0 && s.RepeatInterval < time.Second {
-		d.wrong(r, `at least "1s"`)
+		d.errorf(r.At.As(strictjson.WrongTime), `got %s; want at least "1s"`, r.Shown())
 	}
 }
 
@@ -113,7 +113,7 @@ func (d *decoder) lowering(r strictjson.Raw, s *Stateful) {
 // the complaint shows one.
 func (d *decoder) shaped(r strictjson.Raw, example string, known fields) {
 	if r.Kind() != strictjson.Object {
-		d.wrong(r, "an object such as "+example)
+		d.wrong(r, strictjson.Object, "an object such as "+example)
 		return
 	}
 	d.object(r, known)
@@ -123,7 +123,7 @@ func (d *decoder) shaped(r strictjson.Raw, example string, known fields) {
 func (d *decoder) required(r strictjson.Raw, names ...string) {
 	for _, name := range names {
 		if r.Kind() == strictjson.Object && r.Member(name).IsZero() {
-			d.errorf(r.At, "field %q is missing", name)
+			d.errs = append(d.errs, r.Missing(name))
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (d *decoder) whole(r strictjson.Raw, into *int, least, most int) {
 	}
 	n, ok := r.Any().(float64)
 	if !ok || n != float64(int(n)) || n < float64(least) || n > float64(most) {
-		d.wrong(r, fmt.Sprintf("a whole number from %d to %d", least, most))
+		d.wrong(r, strictjson.Number, fmt.Sprintf("a whole number from %d to %d", least, most))
 		return
 	}
 	*into = int(n)
@@ -148,7 +148,7 @@ func (d *decoder) number(r strictjson.Raw, into *float64, least, most float64) {
 	}
 	n, ok := r.Any().(float64)
 	if !ok || n < least || n > most {
-		d.wrong(r, fmt.Sprintf("a number from %v to %v", least, most))
+		d.wrong(r, strictjson.Number, fmt.Sprintf("a number from %v to %v", least, most))
 		return
 	}
 	*into = n
@@ -160,7 +160,11 @@ func (d *decoder) word(r strictjson.Raw, into *string, known ...string) {
 		return
 	}
 	if !slices.Contains(known, r.Str()) {
-		d.errorf(r.At, "got %s%s", r.Shown(), nearest(r.Str(), known))
+		code := strictjson.WrongType
+		if r.Kind() == strictjson.String {
+			code = strictjson.WrongValue
+		}
+		d.errorf(r.At.As(code).Renamed(r.Str(), known), "got %s%s", r.Shown(), nearest(r.Str(), known))
 		return
 	}
 	*into = r.Str()
@@ -176,7 +180,7 @@ func (d *decoder) repeat(r strictjson.Raw, s *Stateful) {
 	d.required(r, "count")
 	d.whole(count, &out.Count, 1, maxRepeat)
 	if !out.Consecutive && r.Member("within").IsZero() {
-		d.errorf(r.At, `"consecutive":false without "within"; want the time in which %d samples have to be true, such as "10m"`, max(out.Count, 1))
+		d.errorf(r.At.Start().As(CodeNeeds), `"consecutive":false without "within"; want the time in which %d samples have to be true, such as "10m"`, max(out.Count, 1))
 	}
 	s.Repeat = out
 }
@@ -229,13 +233,13 @@ func (d *decoder) rates(r strictjson.Raw, s *Stateful) {
 		}
 		out.Name = cmp.Or(out.Name, out.Field)
 		if out.Per != 0 && out.Mode != "perUnit" {
-			d.errorf(at(e, "per"), `"per" has no meaning in mode %q; want mode "perUnit"`, out.Mode)
+			d.errorf(at(e, "per").As(CodeNoMeaning), `"per" has no meaning in mode %q; want mode "perUnit"`, out.Mode)
 		}
 		if out.Per == 0 {
 			out.Per = time.Second
 		}
 		if out.Name != "" && slices.ContainsFunc(s.Rates, func(other Rate) bool { return other.Name == out.Name }) {
-			d.errorf(e.At, `rate %q is there twice; want another name for one ("as")`, out.Name)
+			d.errorf(e.At.As(strictjson.NotUnique), `rate %q is there twice; want another name for one ("as")`, out.Name)
 		}
 		s.Rates = append(s.Rates, out)
 	}
@@ -263,16 +267,16 @@ func (d *decoder) window(r strictjson.Raw, s *Stateful) {
 		"tumbling": {"align"}, "hopping": {"align"}, "session": {"maxDuration"},
 	}[w.Type], append(needs, "type", "minSamples")...)
 	if w.Type == "count" && !r.Member("size").IsZero() && r.Member("count").IsZero() {
-		d.errorf(at(r, "size"), `a window of type "count" has a count of samples, no size; want "count"`)
+		d.errorf(at(r, "size").As(CodeNoMeaning), `a window of type "count" has a count of samples, no size; want "count"`)
 	} else if w.Type != "" {
 		for _, m := range r.Members() {
 			if known := []string{"size", "slide", "timeout", "maxDuration", "count", "align"}; slices.Contains(known, m.Name) && !slices.Contains(takes, m.Name) {
-				d.errorf(m.Key, "%q has no meaning in a window of type %q; it takes %s", m.Name, w.Type, strings.Join(slices.Sorted(slices.Values(takes)), ", "))
+				d.errorf(m.Key.As(CodeNoMeaning), "%q has no meaning in a window of type %q; it takes %s", m.Name, w.Type, strings.Join(slices.Sorted(slices.Values(takes)), ", "))
 			}
 		}
 	}
 	if w.Slide > 0 && w.Size/w.Slide > 10_000 {
-		d.errorf(at(r, "slide"), "size is %d times the slide; want at most 10000 times", w.Size/w.Slide)
+		d.errorf(at(r, "slide").As(CodeWindow), "size is %d times the slide; want at most 10000 times", w.Size/w.Slide)
 	}
 	s.Window = w
 }
@@ -287,7 +291,7 @@ const anAggregate = `{"mean":{"op":"avg","field":"temperature"}}`
 
 func (d *decoder) aggregates(r strictjson.Raw, s *Stateful) {
 	if r.Kind() != strictjson.Object {
-		d.wrong(r, "an object of names, such as "+anAggregate)
+		d.wrong(r, strictjson.Object, "an object of names, such as "+anAggregate)
 		return
 	}
 	if len(r.Members()) == 0 {
@@ -304,9 +308,9 @@ func (d *decoder) aggregates(r strictjson.Raw, s *Stateful) {
 			d.required(m.Value, "field")
 		}
 		if a.Op == "percentile" && p.IsZero() {
-			d.errorf(m.Value.At, `field "p" is missing; want the percentile from 0 to 100`)
+			d.errorf(m.Value.At.Start().As(strictjson.MissingField), `field "p" is missing; want the percentile from 0 to 100`)
 		} else if a.Op != "percentile" && !p.IsZero() {
-			d.errorf(p.At, `a percentile beside op %s; want op "percentile"`, op.Shown())
+			d.errorf(p.At.As(CodeNoMeaning), `a percentile beside op %s; want op "percentile"`, op.Shown())
 		}
 		d.number(p, &a.Percentile, 0, 100)
 		if m.Name == "" || strings.Contains(m.Name, ".") {
@@ -340,12 +344,12 @@ func (d *decoder) onMissing(r strictjson.Raw, s *Stateful) {
 		d.required(r, "mode")
 	}
 	if mode.Kind() == strictjson.Bool && string(mode.Text()) == "false" {
-		d.errorf(mode.At, `got false; want it in quotes: "false"`)
+		d.errorf(mode.At.As(strictjson.WrongType).Instead(`"false"`), `got false; want it in quotes: "false"`)
 		return
 	}
 	d.word(mode, &s.OnMissing.Mode, MissingSkip, MissingFalse, MissingLastKnown, MissingEvaluate, MissingError)
 	if s.OnMissing.MaxAge != 0 && s.OnMissing.Mode != MissingLastKnown {
-		d.errorf(at(r, "maxAge"), `"maxAge" has a meaning in mode "lastKnown" only`)
+		d.errorf(at(r, "maxAge").As(CodeNoMeaning), `"maxAge" has a meaning in mode "lastKnown" only`)
 	}
 }
 
@@ -373,14 +377,14 @@ func (d *decoder) levels(r strictjson.Raw, s *Stateful) {
 		d.required(e, "severity")
 		l.Label = e.Member("severity").Str()
 		if seen[l.Severity] && l.Severity != "" {
-			d.errorf(at(e, "severity"), "severity %q is there twice; want each level once", l.Severity)
+			d.errorf(at(e, "severity").As(strictjson.NotUnique), "severity %q is there twice; want each level once", l.Severity)
 		}
 		seen[l.Severity] = true
 		if !clearing.IsZero() {
 			d.shaped(clearing, `{"jsonLogic":{"<":[{"var":"temperature"},95]}}`, fields{"jsonLogic": &l.Clear})
 			d.required(clearing, "jsonLogic")
 			if l.Logic.IsZero() {
-				d.errorf(clearing.At, `a level without "jsonLogic" has nothing to clear; want "jsonLogic" in it, or the clearCondition beside the levels`)
+				d.errorf(clearing.At.As(CodeNeeds), `a level without "jsonLogic" has nothing to clear; want "jsonLogic" in it, or the clearCondition beside the levels`)
 			}
 		}
 		s.Levels = append(s.Levels, l)
@@ -391,7 +395,7 @@ func (d *decoder) levels(r strictjson.Raw, s *Stateful) {
 	slices.SortStableFunc(s.Levels, func(a, b Level) int { return severityRank(a.Severity) - severityRank(b.Severity) })
 	for i := 1; i < len(s.Levels); i++ {
 		if low, high := s.Levels[i-1], s.Levels[i]; high.Logic.IsZero() && low.Logic.IsZero() && high.After <= low.After {
-			d.errorf(high.raw.At, "%s comes %s, and the lower %s %s; want a later time for the higher severity", high.Severity, high.comes(), low.Severity, low.comes())
+			d.errorf(high.raw.At.As(CodeContradicts), "%s comes %s, and the lower %s %s; want a later time for the higher severity", high.Severity, high.comes(), low.Severity, low.comes())
 		}
 	}
 }
@@ -419,7 +423,7 @@ func (d *decoder) flapping(r strictjson.Raw, s *Stateful) {
 	d.number(low, &out.Low, 0, 1)
 	d.number(high, &out.High, 0, 1)
 	if out.Low >= out.High {
-		d.errorf(r.At, "low is %v and high is %v; want low below high", out.Low, out.High)
+		d.errorf(r.At.As(CodeContradicts), "low is %v and high is %v; want low below high", out.Low, out.High)
 	}
 	s.Flapping = out
 }
@@ -440,11 +444,11 @@ func (d *decoder) joins(r strictjson.Raw, s *Stateful) {
 			d.required(on, "property")
 		default:
 			if on.Str() != "twin" {
-				d.wrong(on, `"twin" (another feed of the same twin) or {"property":KEY}`)
+				d.wrong(on, strictjson.String, `"twin" (another feed of the same twin) or {"property":KEY}`)
 			}
 		}
 		if slices.ContainsFunc(s.Joins, func(other Join) bool { return other.As == j.As }) {
-			d.errorf(at(e, "as"), "%q is there twice; want another name for one", j.As)
+			d.errorf(at(e, "as").As(strictjson.NotUnique), "%q is there twice; want another name for one", j.As)
 		}
 		s.Joins = append(s.Joins, j)
 	}
@@ -463,10 +467,10 @@ func (d *decoder) quorum(r strictjson.Raw, s *Stateful) {
 	d.whole(count, &out.Count, 1, 1_000_000)
 	var ok bool
 	if out.Ratio, ok = ratio.Any().(float64); !ratio.IsZero() && (!ok || out.Ratio <= 0 || out.Ratio > 1) {
-		d.wrong(ratio, "a number above 0 and at most 1, such as 0.5 for half of them")
+		d.wrong(ratio, strictjson.Number, "a number above 0 and at most 1, such as 0.5 for half of them")
 	}
 	if count.IsZero() == ratio.IsZero() && r.Kind() == strictjson.Object {
-		d.errorf(r.At, `want either "count" or "ratio"`)
+		d.errorf(r.At.As(CodeContradicts), `want either "count" or "ratio"`)
 	}
 	s.Quorum = out
 }
@@ -505,10 +509,10 @@ func (d *decoder) sequence(r strictjson.Raw, s *Stateful) {
 		d.whole(count, &step.Count, 1, 1000)
 		if !not.IsZero() {
 			if !step.Logic.IsZero() {
-				d.errorf(e.At, `both "jsonLogic" and "not"; want one of them`)
+				d.errorf(e.At.As(CodeContradicts), `both "jsonLogic" and "not"; want one of them`)
 			}
 			if !count.IsZero() {
-				d.errorf(count.At, `a step with "not" has no count`)
+				d.errorf(count.At.As(CodeNoMeaning), `a step with "not" has no count`)
 				step.Count = 1
 			}
 			step.Not, step.Logic = true, not
@@ -517,13 +521,13 @@ func (d *decoder) sequence(r strictjson.Raw, s *Stateful) {
 			}
 		}
 		if step.Logic.IsZero() && e.Kind() == strictjson.Object {
-			d.errorf(e.At, `field "jsonLogic" or "not" is missing`)
+			d.errorf(e.At.Start().As(strictjson.MissingField), `field "jsonLogic" or "not" is missing`)
 		}
 		if step.ID == "" {
 			step.ID = fmt.Sprint(i + 1)
 		}
 		if slices.ContainsFunc(out.Steps, func(other Step) bool { return other.ID == step.ID }) {
-			d.errorf(at(e, "id"), "step %q is there twice; want each id once", step.ID)
+			d.errorf(at(e, "id").As(strictjson.NotUnique), "step %q is there twice; want each id once", step.ID)
 		}
 		out.Steps = append(out.Steps, step)
 	}
@@ -531,17 +535,17 @@ func (d *decoder) sequence(r strictjson.Raw, s *Stateful) {
 		first, last := out.Steps[0], out.Steps[n-1]
 		switch {
 		case first.Not:
-			d.errorf(first.raw.At, `a sequence cannot begin with "not"; want a step that happens`)
+			d.errorf(first.raw.At.As(CodeWindow), `a sequence cannot begin with "not"; want a step that happens`)
 		case last.Not && last.For == 0:
-			d.errorf(last.raw.At, `the last step is "not" without "for"; want how long it must not happen, such as "5m"`)
+			d.errorf(last.raw.At.As(CodeNeeds), `the last step is "not" without "for"; want how long it must not happen, such as "5m"`)
 		}
 		for _, step := range out.Steps[:n-1] {
 			if step.For != 0 {
-				d.errorf(at(step.raw, "for"), `"for" has a meaning in the last step with "not" only`)
+				d.errorf(at(step.raw, "for").As(CodeNoMeaning), `"for" has a meaning in the last step with "not" only`)
 			}
 		}
 		if !last.Not && last.For != 0 {
-			d.errorf(at(last.raw, "for"), `"for" has a meaning in the last step with "not" only`)
+			d.errorf(at(last.raw, "for").As(CodeNoMeaning), `"for" has a meaning in the last step with "not" only`)
 		}
 	} else if r.Kind() == strictjson.Array {
 		d.errorf(r.At, "an empty list; want the steps")

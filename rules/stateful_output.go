@@ -51,6 +51,6 @@ func (o *statefulOutput) tell(j *judgement, ch change, verdict logic.Verdict, ou
 	}
 	return append(out, Outcome{
 		Kind: Output, Interaction: j.p.in.ID, Rule: o.name, Twin: j.twin, Feed: o.feedID, At: j.moment.at, Data: data,
-		Seq: j.seq, Index: j.index, Source: j.twin, Hops: j.hops,
+		Seq: j.seq, Index: j.index, Source: j.twin, Hops: j.hops, Shadow: o.shadow,
 	})
 }

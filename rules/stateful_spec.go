@@ -122,6 +122,19 @@ const (
 	MissingError     = "error"
 )
 
+// effect is what becomes of a condition whose input no sample has.
+func (m OnMissing) effect(required bool) string {
+	switch {
+	case !required:
+		return "no sample has it"
+	case m.Mode == MissingFalse:
+		return "in no sample: this condition is always false"
+	case m.Mode == MissingEvaluate:
+		return "in no sample: it counts as null, which is 0"
+	}
+	return "unknown on every sample: this condition never decides"
+}
+
 // Throttle bounds how often a rule tells.
 type Throttle struct {
 	Max int

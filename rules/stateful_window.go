@@ -6,6 +6,7 @@ import "tocsin.internal/rules/series"
 // when it tells of itself.
 type window struct {
 	spec    *series.Window
+	kind    string
 	size    int64
 	fields  []field
 	atOnce  bool // it tells at samples, not at its close

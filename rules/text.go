@@ -25,6 +25,7 @@ func (in *Interaction) appendJSON(b []byte) []byte {
 		b = in.Feeds[i].AppendJSON(appendComma(b, i))
 	}
 	b = strconv.AppendBool(append(b, `],"enabled":`...), in.Enabled)
+	b = appendMode(b, in.Mode, in.ShadowOf)
 	b = append(b, `,"sources":[`...)
 	for i := range in.Sources {
 		b = in.Sources[i].appendJSON(appendComma(b, i))
@@ -66,6 +67,7 @@ func (r *RuleSpec) appendJSON(b []byte) []byte {
 	}
 	b = AppendText(append(b, `"sourceId":`...), r.SourceID)
 	b = AppendText(append(b, `,"sourceFeedId":`...), r.SourceFeedID)
+	b = appendMode(b, r.Mode, r.ShadowOf)
 	if len(r.Conditions) > 0 || !r.asksOtherwise() {
 		b = append(b, `,"conditions":[`...)
 		for i, c := range r.Conditions {
@@ -85,6 +87,18 @@ func (r *RuleSpec) appendJSON(b []byte) []byte {
 		b = r.Transformation.appendJSON(b)
 	}
 	return append(b, "}}"...)
+}
+
+// appendMode appends what is not the default, so that documents that do not know
+// of modes stay what they are.
+func appendMode(b []byte, mode, shadowOf string) []byte {
+	if mode == ModeShadow {
+		b = AppendText(append(b, `,"mode":`...), mode)
+	}
+	if shadowOf != "" {
+		b = AppendText(append(b, `,"shadowOf":`...), shadowOf)
+	}
+	return b
 }
 
 func (t *Transformation) appendJSON(b []byte) []byte {

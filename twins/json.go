@@ -23,7 +23,7 @@ func Decode(raw strictjson.Raw) ([]Twin, error) {
 		err := raw.Decode(&all)
 		return all, strictjson.Join(err, onceEach(raw, all))
 	}
-	return nil, raw.At.Errorf("got %s; want an array of twins, or one twin", raw.Shown())
+	return nil, raw.At.As(strictjson.WrongType).Errorf("got %s; want an array of twins, or one twin", raw.Shown())
 }
 
 func onceEach(raw strictjson.Raw, all []Twin) error {
@@ -31,7 +31,7 @@ func onceEach(raw strictjson.Raw, all []Twin) error {
 	seen := map[string]bool{}
 	for i, t := range all {
 		if t.ID != "" && seen[t.ID] {
-			errs = append(errs, raw.Elems()[i].Member("twinId").At.Errorf("%q is there twice; want each twin once", t.ID))
+			errs = append(errs, raw.Elems()[i].Member("twinId").At.As(strictjson.NotUnique).Errorf("%q is there twice; want each twin once", t.ID))
 		}
 		seen[t.ID] = true
 	}

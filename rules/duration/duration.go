@@ -32,7 +32,7 @@ const want = `want a duration such as "15m" or "PT15M"`
 func Decode(r strictjson.Raw) (time.Duration, error) {
 	d, err := DecodeOrZero(r)
 	if err == nil && d == 0 {
-		return 0, r.At.Errorf("got %s; want a duration above zero, such as \"15m\" or \"PT15M\"", r.Shown())
+		return 0, r.At.As(strictjson.WrongTime).Errorf("got %s; want a duration above zero, such as \"15m\" or \"PT15M\"", r.Shown())
 	}
 	return d, err
 }
@@ -41,15 +41,15 @@ func Decode(r strictjson.Raw) (time.Duration, error) {
 func DecodeOrZero(r strictjson.Raw) (time.Duration, error) {
 	switch {
 	case r.Kind() == strictjson.Number:
-		return 0, r.At.Errorf("got %s, a number without a unit; %s", r.Shown(), want)
+		return 0, r.At.As(strictjson.WrongTime).Errorf("got %s, a number without a unit; %s", r.Shown(), want)
 	case r.Kind() != strictjson.String:
-		return 0, r.At.Errorf("got %s; %s", r.Shown(), want)
+		return 0, r.At.As(strictjson.WrongTime).Errorf("got %s; %s", r.Shown(), want)
 	case r.Str() == "":
-		return 0, r.At.Errorf("got an empty text; %s", want)
+		return 0, r.At.As(strictjson.WrongTime).Errorf("got an empty text; %s", want)
 	}
 	d, err := parse(r.Str())
 	if err != nil {
-		return 0, r.At.Errorf("got %s: %w", r.Shown(), err)
+		return 0, r.At.As(strictjson.WrongTime).Errorf("got %s: %w", r.Shown(), err)
 	}
 	return d, nil
 }

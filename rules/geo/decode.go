@@ -48,11 +48,17 @@ func DecodeArea(r strictjson.Raw) (area *Area, warnings []error, err error) {
 	return a, d.warnings, nil
 }
 
+// The codes of what is wrong with an area.
+const (
+	CodeArea     strictjson.Code = "E0501"
+	CodeOpenRing strictjson.Code = "W0501" // a ring that was closed for its author
+)
+
 // decoder gathers what is wrong.
 type decoder struct{ errs, warnings []error }
 
 func (d *decoder) errorf(r strictjson.Raw, format string, args ...any) {
-	d.errs = append(d.errs, r.At.Errorf(format, args...))
+	d.errs = append(d.errs, r.At.As(CodeArea).Errorf(format, args...))
 }
 
 func (d *decoder) circle(r strictjson.Raw) (center Point, radiusKm float64) {
@@ -173,7 +179,7 @@ func (d *decoder) ring(r strictjson.Raw, in notation) (out ring, ok bool) {
 		return ring{}, false
 	}
 	if in == geoJSON && !closed {
-		d.warnings = append(d.warnings, r.At.Errorf("the ring is not closed; want its first point again as the last one"))
+		d.warnings = append(d.warnings, r.At.As(CodeOpenRing).Errorf("the ring is not closed; want its first point again as the last one"))
 	}
 	if err := unwind(points); err != nil {
 		d.errorf(r, "%w", err)

@@ -2,6 +2,7 @@ package logic
 
 import (
 	"fmt"
+	"strconv"
 
 	"tocsin.internal/internal/strictjson"
 )
@@ -16,6 +17,7 @@ type compiler struct {
 	nodes  int  // read so far
 	vars   []Var
 	errs   []error
+	traces *Tracer // that is made, or nil
 }
 
 // scopeKind is a scope as far as it is known before there is data.
@@ -41,13 +43,20 @@ func (c *compiler) errorf(at strictjson.Place, format string, args ...any) {
 }
 
 func (c *compiler) expr(raw strictjson.Raw) node {
+	if c.traces != nil {
+		return c.traced(raw)
+	}
+	return c.bare(raw)
+}
+
+func (c *compiler) bare(raw strictjson.Raw) node {
 	c.nodes++
 	if raw.Kind() != strictjson.Array && raw.Kind() != strictjson.Object {
 		return constant{raw.Any()}
 	}
 	if c.depth == MaxDepth {
 		if !c.deeper {
-			c.errorf(raw.At, "expression nested deeper than %d levels", MaxDepth)
+			c.errorf(raw.At.Start().As(strictjson.TooLarge), "expression nested deeper than %d levels", MaxDepth)
 		}
 		c.deeper = true
 		return constant{}
@@ -80,7 +89,7 @@ func (c *compiler) list(raw strictjson.Raw) node {
 func (c *compiler) object(raw strictjson.Raw) node {
 	if len(raw.Members()) != 1 {
 		if !c.loose {
-			c.errorf(raw.At, `object with %d keys; an operation has exactly one key, and "preserve" takes a value as it stands`, len(raw.Members()))
+			c.errorf(raw.At.As(CodeKeys), `object with %d keys; an operation has exactly one key, and "preserve" takes a value as it stands`, len(raw.Members()))
 		}
 		return constant{raw.Any()}
 	}
@@ -108,20 +117,23 @@ func (c *compiler) unknownOperator(m strictjson.Member) error {
 	for name := range c.table {
 		known = append(known, name)
 	}
-	hint := strictjson.DidYouMean(m.Name, known)
+	at, hint := m.Key.As(CodeOperator).Renamed(m.Name, known), strictjson.DidYouMean(m.Name, known)
 	if meant, ok := elsewhere[m.Name]; ok {
 		hint = fmt.Sprintf("; did you mean %q?", meant)
+		if at = at.Instead(strconv.Quote(meant)); meant == "in" {
+			at = m.Key.As(CodeOperator) // whose operands are the other way round
+		}
 	}
 	if hint == "" {
 		hint = `; want one of jsonlogic.com's, or "preserve" around a value that is no operation`
 	}
-	return m.Key.Errorf("%w %q%s", ErrUnknownOperator, m.Name, hint)
+	return at.Errorf("%w %q%s", ErrUnknownOperator, m.Name, hint)
 }
 
 // count checks the number of operands of an operation in a rule document.
 func (c *compiler) count(op operation, row operator) bool {
 	if !op.listed && row.lazy {
-		c.errorf(op.at, "%q has an operand that is not in a list; want a list of operands", op.operator)
+		c.errorf(op.at.As(CodeOperands), "%q has an operand that is not in a list; want a list of operands", op.operator)
 		return false
 	}
 	if !op.listed && op.arg.Kind() == strictjson.Object && row.max == many {
@@ -132,7 +144,7 @@ func (c *compiler) count(op operation, row operator) bool {
 		if n == 1 {
 			noun = "operand"
 		}
-		c.errorf(op.at, "%q has %d %s; want %s", op.operator, n, noun, row.wants())
+		c.errorf(op.at.As(CodeOperands), "%q has %d %s; want %s", op.operator, n, noun, row.wants())
 		return false
 	}
 	return true
@@ -159,7 +171,7 @@ func (c *compiler) literals(op operation, checks ...literal) {
 			continue
 		}
 		if want := checks[min(i, len(checks)-1)](raw); want != "" {
-			c.errorf(raw.At, "%q can never work with %s; want %s", op.operator, raw.Shown(), want)
+			c.errorf(raw.At.As(CodeOperands), "%q can never work with %s; want %s", op.operator, raw.Shown(), want)
 		}
 	}
 }
@@ -192,11 +204,20 @@ type constant struct{ value any }
 
 func (n constant) eval(*machine) (any, *Error) { return n.value, nil }
 
+// constantOf is the value that a node is, traced or not.
+func constantOf(n node) (constant, bool) {
+	if t, ok := n.(*traced); ok {
+		n = t.node
+	}
+	k, ok := n.(constant)
+	return k, ok
+}
+
 // constants are the values of nodes that are all constant.
 func constants(nodes []node) ([]any, bool) {
 	values := make([]any, len(nodes))
 	for i, n := range nodes {
-		k, ok := n.(constant)
+		k, ok := constantOf(n)
 		if !ok {
 			return nil, false
 		}

@@ -60,7 +60,7 @@ func (c *compiler) hasPredicate(op operation) bool {
 		return true
 	}
 	if !c.loose {
-		c.errorf(op.operands[1].At, "%q can never work with null; want an expression for each element", op.operator)
+		c.errorf(op.operands[1].At.As(CodeOperands), "%q can never work with null; want an expression for each element", op.operator)
 	}
 	return false
 }

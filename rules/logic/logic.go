@@ -76,6 +76,7 @@ const maxResultDepth = 10_000
 type Expr struct {
 	root node
 	vars []Var
+	raw  strictjson.Raw
 }
 
 // Var is a path of the sample that an expression reads.
@@ -106,14 +107,14 @@ func CompileLoose(raw strictjson.Raw) (*Expr, error) {
 
 func compile(c *compiler, raw strictjson.Raw) (*Expr, error) {
 	if raw.IsZero() {
-		return nil, strictjson.Join(raw.At.Errorf("no expression; want JSONLogic"))
+		return nil, strictjson.Join(raw.At.As(strictjson.MissingField).Errorf("no expression; want JSONLogic"))
 	}
 	c.scopes = []scopeKind{sampleScope}
 	root := c.expr(raw)
 	if len(c.errs) > 0 {
 		return nil, strictjson.Join(c.errs...)
 	}
-	return &Expr{root: root, vars: distinct(c.vars)}, nil
+	return &Expr{root: root, vars: distinct(c.vars), raw: raw}, nil
 }
 
 // distinct keeps each path once; it is required if it is anywhere.
@@ -200,6 +201,9 @@ var machines = sync.Pool{New: func() any { return newMachine() }}
 // names that are computed when the expression is evaluated, and the sample as a
 // whole ({"var":""}).
 func (e *Expr) Vars() []Var { return slices.Clone(e.vars) }
+
+// Source is the expression as it was written.
+func (e *Expr) Source() strictjson.Raw { return e.raw }
 
 // Operators are the names of all operators, sorted.
 func Operators() []string { return slices.Sorted(maps.Keys(operators)) }

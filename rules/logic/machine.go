@@ -13,6 +13,7 @@ type machine struct {
 	operands []any   // of the operations under way
 	unknown  bool    // an input was missing
 	work     int     // spent, of MaxWork
+	trace    *recording
 }
 
 // scope is what variables are read from.

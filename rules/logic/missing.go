@@ -53,7 +53,7 @@ func (c *compiler) nameLiterals(op operation, raws []strictjson.Raw) {
 // missing resolves the names when they are known. raws is how they were written.
 func (c *compiler) missing(n *missing, raws []strictjson.Raw) node {
 	n.scopes = slices.Clone(c.scopes)
-	k, ok := n.names.(constant)
+	k, ok := constantOf(n.names)
 	if !ok {
 		return n
 	}

@@ -145,6 +145,9 @@ func (m *Machine) Load(sample []byte) bool {
 	return m.scanner.Scan(sample)
 }
 
+// Sample is what was loaded last.
+func (m *Machine) Sample() []byte { return m.sample }
+
 // rewind takes the texts off that were computed.
 func (m *Machine) rewind() {
 	m.longest = len(m.sample)

@@ -152,7 +152,7 @@ func (c *compiler) valPath(op operation) node {
 			if raw.Kind() == strictjson.Object || want == "" || i == 0 && op.listed && isClimb(raw) {
 				continue
 			}
-			c.errorf(raw.At, "%q can never work with %s; want %s", op.operator, raw.Shown(), want)
+			c.errorf(raw.At.As(CodeOperands), "%q can never work with %s; want %s", op.operator, raw.Shown(), want)
 		}
 	}
 	return c.expr(op.arg)
@@ -167,7 +167,7 @@ func isClimb(raw strictjson.Raw) bool {
 // reading compiles the reading of a variable.
 func (c *compiler) reading(op operation, path node, split func(*machine, any) (int, []string, *Error), required bool) node {
 	v := variable{site: op.site, listed: -1}
-	k, ok := path.(constant)
+	k, ok := constantOf(path)
 	if !ok {
 		return &computed{v, slices.Clone(c.scopes), path, split}
 	}
@@ -178,7 +178,7 @@ func (c *compiler) reading(op operation, path node, split func(*machine, any) (i
 	v.reference = resolve(c.scopes, climb, keys)
 	v.listed = c.name(v.reference, c.written(op), required)
 	if v.from == fromNowhere && !c.loose {
-		c.errorf(c.written(op), "%q reads nothing here; %s", op.operator, c.readable())
+		c.errorf(c.written(op).As(CodeOperands), "%q reads nothing here; %s", op.operator, c.readable())
 	}
 	return &v
 }

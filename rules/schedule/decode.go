@@ -46,11 +46,14 @@ func Decode(r strictjson.Raw) (*Schedule, error) {
 	return s, nil
 }
 
+// CodeSchedule is of what is wrong with a schedule.
+const CodeSchedule strictjson.Code = "E0502"
+
 // decoder gathers what is wrong.
 type decoder struct{ errs []error }
 
 func (d *decoder) errorf(r strictjson.Raw, format string, args ...any) {
-	d.errs = append(d.errs, r.At.Errorf(format, args...))
+	d.errs = append(d.errs, r.At.As(CodeSchedule).Errorf(format, args...))
 }
 
 func (d *decoder) object(r strictjson.Raw, known map[string]func(strictjson.Raw)) {
@@ -67,7 +70,7 @@ func (d *decoder) object(r strictjson.Raw, known map[string]func(strictjson.Raw)
 		for name := range known {
 			names = append(names, name)
 		}
-		d.errs = append(d.errs, strictjson.Unknown(m, names))
+		d.errs = append(d.errs, strictjson.Unknown(r, m, names))
 	}
 }
 

@@ -119,3 +119,15 @@ func (m *Machine) fits(p *partial) bool {
 	}
 	return last >= 0 && len(p.at) == m.stages[last].step+1 && len(p.notes) == len(p.at)
 }
+
+// Progress is, for people, how far the partial match has come that is nearest to
+// its end: how many stages it has filled, and when it began. ok is false when
+// none has begun.
+func (st *State) Progress() (stages int, start int64, ok bool) {
+	for _, p := range st.partials {
+		if !ok || p.stage > stages {
+			stages, start, ok = p.stage, p.start, true
+		}
+	}
+	return stages, start, ok
+}

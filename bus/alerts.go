@@ -366,5 +366,5 @@ func (b *Bus) DeleteSilence(ctx context.Context, id string) error {
 // them, and change for each that changes after that, until ctx ends. A nil
 // document says that the silence is gone.
 func (b *Bus) WatchSilences(ctx context.Context, change func(id string, doc []byte), ready func()) {
-	b.follow(ctx, b.silences, 0, func(e jetstream.KeyValueEntry) { change(e.Key(), document(e)) }, ready)
+	b.follow(ctx, b.silences, ">", 0, func(e jetstream.KeyValueEntry) { change(e.Key(), document(e)) }, ready)
 }

@@ -27,6 +27,7 @@ type Bus struct {
 	dead     jetstream.Stream
 	history  jetstream.Stream
 	notify   jetstream.Stream
+	shadow   jetstream.Stream
 	twins    jetstream.KeyValue
 	rules    jetstream.KeyValue
 	pool     jetstream.KeyValue

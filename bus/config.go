@@ -45,7 +45,7 @@ type Config struct {
 
 // Streams are the settings of each stream.
 type Streams struct {
-	Feed, Out, Dead, Alerts, Notify Stream
+	Feed, Out, Dead, Alerts, Notify, Shadow Stream
 }
 
 // Stream is what can be said of a stream; what is zero has its default.
@@ -86,6 +86,7 @@ var defaults = Streams{
 	Dead:   Stream{Name: deadStream, MaxBytes: 128 << 20, Discard: DiscardOld},
 	Alerts: Stream{Name: historyStream, MaxBytes: 1 << 30, MaxAge: 30 * 24 * time.Hour, Discard: DiscardOld},
 	Notify: Stream{Name: notifyStream, MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour, Discard: DiscardOld},
+	Shadow: Stream{Name: shadowStream, MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour, Discard: DiscardOld},
 }
 
 // TLS names the files of a TLS connection. The zero TLS asks for none.
@@ -184,6 +185,7 @@ func (k *checker) streams() {
 		{"dead", &s.Dead, defaults.Dead, "", ""},
 		{"alerts", &s.Alerts, defaults.Alerts, "it is a copy", ""},
 		{"notify", &s.Notify, defaults.Notify, "", ""},
+		{"shadow", &s.Shadow, defaults.Shadow, "what is recorded keeps nothing waiting", ""},
 	} {
 		is, d := stream.is, stream.byDefault
 		at := func(field string) []string { return []string{"streams", stream.key, field} }

@@ -203,7 +203,12 @@ func (b *Bus) readOutcome(subject string, data []byte) (rules.Outcome, error) {
 		return o, err
 	}
 	o.Source = o.Twin
-	if t := strings.Split(strings.TrimPrefix(subject, b.root), "."); o.Kind == rules.Output && len(t) > 2 {
+	t := strings.Split(strings.TrimPrefix(subject, b.root), ".")
+	switch {
+	case o.Kind != rules.Output:
+	case t[0] == shadowToken && len(t) == 4:
+		o.Source = Name(t[3])
+	case len(t) > 2:
 		o.Source = Name(t[2])
 	}
 	return o, nil

@@ -20,11 +20,25 @@ const (
 
 func (b *Bus) deskSubject() string { return "tocsin." + b.pool.Bucket() + ".desk" }
 
-// ServeDesk answers what other workers ask, several at a time, until ctx ends.
+// workerSubject is where a worker is asked itself.
+func (b *Bus) workerSubject(id string) string {
+	return "tocsin." + b.pool.Bucket() + ".worker." + Token(id)
+}
+
+// ServeDesk answers what other workers ask the desk, several at a time, until ctx ends.
 func (b *Bus) ServeDesk(ctx context.Context, answer func(context.Context, []byte) []byte) error {
+	return b.serve(ctx, b.deskSubject(), answer)
+}
+
+// ServeWorker answers what others ask the worker with the id, until ctx ends.
+func (b *Bus) ServeWorker(ctx context.Context, id string, answer func(context.Context, []byte) []byte) error {
+	return b.serve(ctx, b.workerSubject(id), answer)
+}
+
+func (b *Bus) serve(ctx context.Context, subject string, answer func(context.Context, []byte) []byte) error {
 	const atOnce = 16
 	places := make(chan struct{}, atOnce)
-	sub, err := b.nc.Subscribe(b.deskSubject(), func(m *nats.Msg) {
+	sub, err := b.nc.Subscribe(subject, func(m *nats.Msg) {
 		select {
 		case places <- struct{}{}:
 		case <-ctx.Done():
@@ -36,7 +50,7 @@ func (b *Bus) ServeDesk(ctx context.Context, answer func(context.Context, []byte
 		}()
 	})
 	if err != nil {
-		return fmt.Errorf("the desk: %w", err)
+		return fmt.Errorf("%s: %w", subject, err)
 	}
 	<-ctx.Done()
 	sub.Unsubscribe() //nolint:errcheck // the connection is gone, and with it the subscription
@@ -69,7 +83,7 @@ func (b *Bus) AskDesk(ctx context.Context, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, deskPatience)
 	defer cancel()
 	for {
-		text, err := b.askDesk(ctx, body)
+		text, err := b.askOne(ctx, b.deskSubject(), body)
 		if !errors.Is(err, nats.ErrNoResponders) {
 			return text, err
 		}
@@ -83,14 +97,23 @@ func (b *Bus) AskDesk(ctx context.Context, body []byte) ([]byte, error) {
 	}
 }
 
-func (b *Bus) askDesk(ctx context.Context, body []byte) ([]byte, error) {
+// AskWorker asks the worker with the id, until ctx ends.
+func (b *Bus) AskWorker(ctx context.Context, id string, body []byte) ([]byte, error) {
+	text, err := b.askOne(ctx, b.workerSubject(id), body)
+	if err != nil {
+		return nil, fmt.Errorf("worker %s: %w", id, err)
+	}
+	return text, nil
+}
+
+func (b *Bus) askOne(ctx context.Context, subject string, body []byte) ([]byte, error) {
 	inbox := nats.InboxPrefix + nuid.Next()
 	sub, err := b.nc.SubscribeSync(inbox)
 	if err != nil {
 		return nil, err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the connection is gone, and with it the subscription
-	if err := b.nc.PublishRequest(b.deskSubject(), inbox, body); err != nil {
+	if err := b.nc.PublishRequest(subject, inbox, body); err != nil {
 		return nil, away(err)
 	}
 	var text []byte

@@ -29,7 +29,7 @@ const spareMemory = 1 << 30
 
 // sizes are what the streams may have together on disk and in memory.
 func (s Streams) sizes() (store, memory int64) {
-	for _, stream := range []Stream{s.Feed, s.Out, s.Dead, s.Alerts, s.Notify} {
+	for _, stream := range []Stream{s.Feed, s.Out, s.Dead, s.Alerts, s.Notify, s.Shadow} {
 		if stream.Storage == Memory {
 			memory += stream.MaxBytes
 		} else {
@@ -51,7 +51,7 @@ func startEmbedded(c Config) (*embedded, error) {
 	}
 	lock, err := lockFile(filepath.Join(c.Dir, "lock"))
 	// A process that was just killed may need a moment to be gone.
-	for end := time.Now().Add(lockPatience); errors.Is(err, errLocked) && time.Now().Before(end); {
+	for end := time.Now().Add(lockPatience); errors.Is(err, ErrLocked) && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
 		lock, err = lockFile(filepath.Join(c.Dir, "lock"))
 	}
@@ -125,7 +125,8 @@ func (e *embedded) close() {
 	e.lock.Close() //nolint:errcheck // the lock goes with the descriptor
 }
 
-var errLocked = errors.New("another engine uses it; want one engine a folder")
+// ErrLocked is what Open's error wraps while another process has the data folder.
+var ErrLocked = errors.New("another engine uses it; want one engine a folder")
 
 // ServerVersion is the version of the embedded NATS server.
 const ServerVersion = server.VERSION

@@ -25,7 +25,7 @@ func (b *Bus) TwinsRevision(ctx context.Context) (uint64, error) {
 // FollowTwins calls change for each change of a twin after a revision, until ctx
 // ends. A nil document says that the twin is gone.
 func (b *Bus) FollowTwins(ctx context.Context, after uint64, change func(revision uint64, id string, doc []byte)) {
-	b.follow(ctx, b.twins, after, func(e jetstream.KeyValueEntry) {
+	b.follow(ctx, b.twins, ">", after, func(e jetstream.KeyValueEntry) {
 		change(e.Revision(), unkey(e.Key()), document(e))
 	}, func() {})
 }
@@ -41,18 +41,18 @@ func document(e jetstream.KeyValueEntry) []byte {
 // followRetry is when a watch that could not begin is tried again.
 const followRetry = 250 * time.Millisecond
 
-// follow calls change for each entry of a bucket after a revision, ready once
+// follow calls change for each entry of a bucket under some keys after a revision, ready once
 // when those that there are have been given, and change for each that comes
 // after that, until ctx ends. It goes on where it was when the connection was
 // lost: a server that was away has forgotten the watch, which itself would
 // notice ten seconds later.
-func (b *Bus) follow(ctx context.Context, kv jetstream.KeyValue, after uint64, change func(jetstream.KeyValueEntry), ready func()) {
+func (b *Bus) follow(ctx context.Context, kv jetstream.KeyValue, keys string, after uint64, change func(jetstream.KeyValueEntry), ready func()) {
 	back := b.nc.StatusChanged(nats.CONNECTED)
 	defer b.nc.RemoveStatusListener(back)
 	ready = sync.OnceFunc(ready)
 	for ctx.Err() == nil {
 		var events <-chan jetstream.KeyValueEntry
-		w, err := kv.WatchAll(ctx, jetstream.ResumeFromRevision(after+1))
+		w, err := kv.Watch(ctx, keys, jetstream.ResumeFromRevision(after+1))
 		if err == nil {
 			events = w.Updates()
 		}

@@ -15,6 +15,7 @@ const (
 	deadStream    = "DLQ"    // what could not be read, judged or delivered
 	historyStream = "ALERTS" // the alerts of OUT, kept for longer
 	notifyStream  = "NOTIFY" // what the routes tell
+	shadowStream  = "SHADOW" // what shadow rules have decided
 )
 
 // The headers on the wire.

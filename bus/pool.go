@@ -132,6 +132,13 @@ func (p *Pool) Workers() int {
 	return len(p.live(time.Now()))
 }
 
+// Others are the ids of the other workers that live.
+func (p *Pool) Others() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.DeleteFunc(p.live(time.Now()), func(id string) bool { return id == p.config.ID })
+}
+
 // Changes is how many leases this worker has won and lost.
 func (p *Pool) Changes() uint64 {
 	p.mu.Lock()

@@ -25,7 +25,7 @@ func (b *Bus) makeBuckets(ctx context.Context) error {
 		{&b.router, jetstream.KeyValueConfig{Bucket: "router", Description: "groups of alerts that are to be told", History: 1, Compression: true, Replicas: b.config.Replicas}},
 		{&b.held, jetstream.KeyValueConfig{Bucket: "held", Description: "alerts that were kept from a sink", History: 1, Compression: true, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
 		{&b.pool, jetstream.KeyValueConfig{Bucket: "pool", Description: "the workers, and who does what", History: 1, LimitMarkerTTL: time.Second, Replicas: b.config.Replicas}},
-		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions", History: 64, Compression: true, Replicas: b.config.Replicas}},
+		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions, and the sets of them that were pushed", History: rulesKept, Compression: true, Replicas: b.config.Replicas}},
 	} {
 		bucket.config.Bucket = joined(b.config.Prefix, bucket.config.Bucket)
 		g.Go(func() error {
@@ -53,9 +53,13 @@ func (b *Bus) DeleteTwin(ctx context.Context, id string) error {
 // Twins gives every twin's document. The error, if there is one, comes last.
 func (b *Bus) Twins(ctx context.Context) iter.Seq2[[]byte, error] { return all(ctx, b.twins) }
 
-// PutRule keeps an interaction's document as its next revision.
-func (b *Bus) PutRule(ctx context.Context, id string, doc []byte) error {
-	return put(ctx, b.rules, id, doc)
+// PutRule keeps an interaction's document as its next revision, and gives that one.
+func (b *Bus) PutRule(ctx context.Context, id string, doc []byte) (uint64, error) {
+	revision, err := b.rules.Put(ctx, key(id), doc)
+	if err != nil {
+		return 0, fmt.Errorf("bucket %s: %q: %w", b.rules.Bucket(), id, err)
+	}
+	return revision, nil
 }
 
 // DeleteRule forgets an interaction; its revisions stay readable for a while.

@@ -46,6 +46,10 @@ func (b *Bus) makeStreams(ctx context.Context) (err error) {
 			Description: "notifications of groups of alerts, and what is to be delivered again", Subjects: b.rooted([]string{"routed.*", "retry.*.*"}),
 			Duplicates: b.config.DuplicateWindow,
 		}},
+		{&b.shadow, s.Shadow, jetstream.StreamConfig{
+			Description: "what shadow rules have decided, of which nobody is told", Subjects: b.rooted([]string{shadowToken + ".*.*.*"}),
+			Duplicates: b.config.DuplicateWindow,
+		}},
 	} {
 		if *stream.into, err = b.makeStream(ctx, stream.is, stream.config); err != nil {
 			return err

@@ -208,7 +208,7 @@ func TestNamesAreSettable(t *testing.T) {
 		names = append(names, name)
 	}
 	assert.ElementsMatch(t, []string{
-		"brno_FEED", "RESULTS", "brno_DLQ", "brno_ALERTS", "brno_NOTIFY", "KV_brno_twins", "KV_brno_snapshots", "KV_brno_alerts",
+		"brno_FEED", "RESULTS", "brno_DLQ", "brno_ALERTS", "brno_NOTIFY", "brno_SHADOW", "KV_brno_twins", "KV_brno_snapshots", "KV_brno_alerts",
 		"KV_brno_silences", "KV_brno_router", "KV_brno_held", "KV_brno_rules", "KV_brno_pool",
 	}, names)
 	_, err := b.js.Publish(ctx, "plant.temp.of.machine_7", []byte(`{"n":1}`))

@@ -14,7 +14,7 @@ type template struct {
 }
 
 // ours are the tokens that begin the engine's own subjects, after the prefix.
-var ours = []string{"feed", "out", "alert", "sticker", "notify", "cmd", "ckpt", "dlq", "routed"}
+var ours = []string{"feed", "out", "alert", "sticker", "notify", "cmd", "ckpt", "dlq", "routed", "shadow"}
 
 // parseTemplate reads a subject such as in.{twin}.{feed} of an installation that
 // has the prefix.

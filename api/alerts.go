@@ -49,10 +49,15 @@ func serveAlerts(mux *http.ServeMux, e *engine.Engine) {
 
 // orRefuse serves by a function whose error is the answer.
 func orRefuse(serve func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return orRefuseAbove(maxBody, serve)
+}
+
+// orRefuseAbove takes bodies of at most so many bytes.
+func orRefuseAbove(most int64, serve func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		if err := serve(w, r.WithContext(ctx)); err != nil {
 			refuse(w, err)
 		}
@@ -86,7 +91,11 @@ func refuse(w http.ResponseWriter, err error) {
 		answer(w, http.StatusRequestEntityTooLarge, body)
 	case bad, errors.Is(err, engine.ErrAction):
 		answer(w, http.StatusBadRequest, body)
-	case errors.Is(err, engine.ErrNoAlert), errors.Is(err, engine.ErrNoSilence), errors.Is(err, engine.ErrNoLetter):
+	case errors.Is(err, engine.ErrRules):
+		answer(w, http.StatusUnprocessableEntity, body)
+	case errors.Is(err, engine.ErrExpected):
+		answer(w, http.StatusConflict, body)
+	case errors.Is(err, engine.ErrNoAlert), errors.Is(err, engine.ErrNoSilence), errors.Is(err, engine.ErrNoLetter), errors.Is(err, engine.ErrNoInteraction), errors.Is(err, engine.ErrNoRuleset):
 		answer(w, http.StatusNotFound, body)
 	case errors.Is(err, engine.ErrUnanswered):
 		answer(w, http.StatusAccepted, map[string]any{"pending": err.Error()})

@@ -73,12 +73,17 @@ func handler(o Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/stats", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, o.Engine.Stats()) })
 	serveAlerts(mux, o.Engine)
 	serveDeadLetters(mux, o.Engine)
+	serveExplain(mux, o.Engine)
+	serveRules(mux, o.Engine)
 	serveOthers(o.Engine, mux)
 	elsewhere(mux, []string{
 		"POST /api/v1/samples", "GET /api/v1/stats", "GET /api/v1/scale", "GET /api/v1/alerts", "GET /api/v1/alerts/{id}", "GET /api/v1/alerts/{id}/history",
 		"POST /api/v1/alerts/{id}/{action}", "GET /api/v1/silences", "POST /api/v1/silences", "DELETE /api/v1/silences/{id}",
 		"GET /api/v1/deadletters", "DELETE /api/v1/deadletters", "POST /api/v1/deadletters/retry", "GET /api/v1/deadletters/{seq}",
 		"DELETE /api/v1/deadletters/{seq}", "POST /api/v1/deadletters/{seq}/retry",
+		"GET /api/v1/explain",
+		"GET /api/v1/rules", "GET /api/v1/rules/{interaction}",
+		"GET /api/v1/ruleset", "PUT /api/v1/ruleset", "GET /api/v1/ruleset/revisions", "POST /api/v1/ruleset/rollback",
 		"GET /livez", "GET /readyz", "GET /startupz", "GET /metrics",
 	})
 	return mux

@@ -139,12 +139,14 @@ var stages = []struct {
 	of   func(*rules.Funnel) uint64
 }{
 	{"received", func(f *rules.Funnel) uint64 { return f.Received }},
+	{"matched", func(f *rules.Funnel) uint64 { return f.Matched }},
 	{"late", func(f *rules.Funnel) uint64 { return f.Late }},
 	{"filtered", func(f *rules.Funnel) uint64 { return f.Skipped }},
 	{"unknown", func(f *rules.Funnel) uint64 { return f.Unknown }},
 	{"error", func(f *rules.Funnel) uint64 { return f.Errors }},
 	{"false", func(f *rules.Funnel) uint64 { return f.False }},
 	{"true", func(f *rules.Funnel) uint64 { return f.True }},
+	{"held", func(f *rules.Funnel) uint64 { return f.Held }},
 	{"suppressed", func(f *rules.Funnel) uint64 { return f.Quiet }},
 	{"raised", func(f *rules.Funnel) uint64 { return f.Raised }},
 	{"resolved", func(f *rules.Funnel) uint64 { return f.Resolved }},
@@ -168,6 +170,12 @@ var families = []family{
 				out(float64(stage.of(f)), id, rule, stage.name)
 			}
 		})
+		for id, in := range s.Interactions {
+			for i, rule := range in.Names {
+				out(float64(in.Told[i].Silenced), id, rule, "silenced")
+				out(float64(in.Told[i].Delivered), id, rule, "delivered")
+			}
+		}
 	}},
 	{"tocsin_rule_lost_total", "Values of windows and rates, and begun sequences, for which a rule had no room.", counter, []string{"interaction", "rule"}, func(s *scrape, out emit) {
 		s.eachRule(func(id, rule, _ string, f *rules.Funnel) { out(float64(f.Lost), id, rule) })

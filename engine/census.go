@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
+	"tocsin.internal/bus"
 	"tocsin.internal/rules"
 	"tocsin.internal/twins"
 )
@@ -78,13 +80,17 @@ func (e *Engine) firstState(ctx context.Context) error {
 	return nil
 }
 
-// count takes the census of a partition.
 func (e *Engine) count(ctx context.Context, number int) (*census, error) {
+	return takeCensus(ctx, e.bus, number)
+}
+
+// takeCensus finds what a partition has been told.
+func takeCensus(ctx context.Context, b *bus.Bus, number int) (*census, error) {
 	c := &census{
 		interactions: map[string]json.RawMessage{}, twins: map[string]json.RawMessage{}, models: map[string]json.RawMessage{},
 		unknown: Unknown{Policy: DeadLetter}.control(),
 	}
-	text, _, err := e.bus.LoadSnapshot(ctx, number)
+	text, _, err := b.LoadSnapshot(ctx, number)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +100,7 @@ func (e *Engine) count(ctx context.Context, number int) (*census, error) {
 			return nil, fmt.Errorf("partition %d: %w", number, err)
 		}
 	}
-	for m, err := range e.bus.Controls(ctx, number, seq+1) {
+	for m, err := range b.Controls(ctx, number, seq+1) {
 		if err != nil {
 			return nil, err
 		}
@@ -144,12 +150,21 @@ func (c *census) apply(text []byte) {
 		return
 	}
 	switch m.Op {
-	case opInteractionPut:
-		if p, err := rules.Load("interaction", m.Text); err == nil {
-			c.interactions[p.ID()] = m.Text
+	case opInteractionPut, opInteractionDelete, opInteractions:
+		put, gone, err := m.interactions()
+		if err != nil {
+			return
 		}
-	case opInteractionDelete:
-		delete(c.interactions, m.ID)
+		programs, err := compileAll(rules.Load, put)
+		if err != nil {
+			return
+		}
+		for i, p := range programs {
+			c.interactions[p.ID()] = put[i]
+		}
+		for _, id := range gone {
+			delete(c.interactions, id)
+		}
 	case opTwinPut:
 		c.twins[idOf(m.Twin)] = m.Twin
 	case opTwinDelete:
@@ -192,16 +207,18 @@ func (e *Engine) sendDifferences(ctx context.Context) error {
 
 // differences are the control messages that bring a partition to what is wanted.
 func (e *Engine) differences(compiler *compiler, c *census, number int, wanted map[string]*rules.Program, home, models []*twins.Twin) (out []control) {
-	for _, program := range wanted {
-		if doc, ok := c.interactions[program.ID()]; !ok || !sameDocument(compiler, doc, program) {
-			out = append(out, putInteraction(program))
+	var change ruleChange
+	for _, id := range slices.Sorted(maps.Keys(wanted)) {
+		if doc, ok := c.interactions[id]; !ok || !sameDocument(compiler, doc, wanted[id]) {
+			change.put = append(change.put, wanted[id])
 		}
 	}
-	for id := range c.interactions {
+	for _, id := range slices.Sorted(maps.Keys(c.interactions)) {
 		if wanted[id] == nil {
-			out = append(out, control{Op: opInteractionDelete, ID: id})
+			change.gone = append(change.gone, id)
 		}
 	}
+	out = change.controls(e.bus.MaxMessage())
 	if string(c.unknown.encode()) != string(e.unknown.control().encode()) {
 		out = append(out, e.unknown.control())
 	}
@@ -271,7 +288,7 @@ func (e *Engine) keepLastGood(ctx context.Context, why error) error {
 		return err
 	}
 	for id, doc := range c.interactions {
-		if _, owned := e.owned[id]; owned {
+		if _, owned := e.owned[id]; owned || e.pushed.programs[id] != nil {
 			continue
 		}
 		if p, err := rules.Load("interaction", doc); err == nil {

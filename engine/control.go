@@ -21,12 +21,19 @@ type control struct {
 	Policy string          `json:"policy,omitempty"` // unknown
 	Model  json.RawMessage `json:"model,omitempty"`  // unknown, create: the model's upsert body
 	Act    *action         `json:"act,omitempty"`    // alert.act
+
+	// interactions: several at one place, as they are or, where they are much, as
+	// gzip of {"put","delete"}.
+	Put    []json.RawMessage `json:"put,omitempty"`
+	Delete []string          `json:"delete,omitempty"`
+	Packed []byte            `json:"packed,omitempty"`
 }
 
 // The operations.
 const (
 	opInteractionPut    = "interaction.put"
 	opInteractionDelete = "interaction.delete"
+	opInteractions      = "interactions"
 	opTwinPut           = "twin.put"
 	opTwinDelete        = "twin.delete"
 	opUnknown           = "unknown"
@@ -63,8 +70,6 @@ func (c control) encode() []byte {
 	}
 	return b
 }
-
-func putInteraction(p *rules.Program) control { return control{Op: opInteractionPut, Text: p.Text()} }
 
 func putTwin(t *twins.Twin) control { return control{Op: opTwinPut, Twin: t.AppendJSON(nil)} }
 

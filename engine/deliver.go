@@ -161,6 +161,7 @@ func (d *delivery) deliver(ctx context.Context, x bus.Delivery) bus.Answer {
 		return d.attempt(ctx, x)
 	case d.takes(o):
 		d.engine.stats.routed.Add(1)
+		d.engine.stats.told.add(o, Told{Delivered: 1})
 		return d.skip(ctx, o.ID)
 	case d.sink.Quiet || o.Life == nil:
 		return d.attempt(ctx, x)
@@ -182,6 +183,7 @@ func (d *delivery) attempt(ctx context.Context, x bus.Delivery) bus.Answer {
 	}
 	if err == nil {
 		d.engine.stats.delivered.Add(1)
+		d.engine.stats.told.add(&x.Outcome, Told{Delivered: 1})
 		d.meter.arrived.Add(1)
 		return bus.Answer{Done: true}
 	}
@@ -223,6 +225,7 @@ func (d *delivery) giveUp(ctx context.Context, x bus.Delivery, reason string, er
 			Int("attempts", x.Attempt).Int("alike", alike).Err(err).Msg("delivery given up; kept as a dead letter")
 	}
 	d.engine.stats.undelivered.Add(1)
+	d.engine.stats.told.add(&x.Outcome, Told{Undelivered: 1})
 	d.engine.stats.deadLetters.Add(1)
 	d.engine.stats.buried(bus.StageSink, reason)
 	d.meter.givenUp.Add(1)

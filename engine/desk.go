@@ -47,6 +47,7 @@ func (e *Engine) holdDesk(ctx context.Context) error {
 	run(e.tellWanted(d))
 	run(func(ctx context.Context) error { return e.bus.ServeDesk(ctx, e.answer) })
 	run(e.keep)
+	run(e.followPushed)
 	run(func(ctx context.Context) error { e.makeRoom(ctx); return nil })
 	if e.config.Clock == WallClock {
 		run(func(ctx context.Context) error { e.tick(ctx); return nil })
@@ -66,14 +67,15 @@ func (e *Engine) takeDesk(ctx context.Context) error {
 	if err := e.storeConfigured(ctx); err != nil {
 		return err
 	}
-	programs, err := e.readFiles()
+	if err := e.readPushed(ctx); err != nil {
+		return err
+	}
+	book, err := e.readFiles()
 	e.stats.reloaded(err)
 	if err != nil {
 		e.log.Error().Err(err).Msg("rules refused; the last good ones keep running")
-	} else if programs != nil {
-		e.mu.Lock()
-		e.files = programs
-		e.mu.Unlock()
+	} else if book.programs != nil {
+		e.setFiles(book)
 	}
 	return e.recoverAlerts(ctx)
 }
@@ -113,6 +115,9 @@ func (e *Engine) tellWanted(d *desk) func(context.Context) error {
 		}, e.trouble)
 		if err == nil {
 			err = retry(ctx, e.sendDifferences, e.trouble)
+		}
+		if err == nil {
+			err = retry(ctx, e.keepRevisions, e.trouble)
 		}
 		if err != nil {
 			return err

@@ -103,8 +103,13 @@ type Engine struct {
 	mu      sync.RWMutex
 	twins   twins.Registry            // under mu
 	files   map[string]*rules.Program // under mu: interactions from RulesPath
+	filedAt map[string]string         // under mu: the file of each
+	pushed  pushed                    // under mu: interactions that were pushed to the server
+	runs    atomic.Uint64             // the revision of these that the partitions have been told of; the desk's
 	owned   map[string]ruleTwin       // under mu: interactions from interaction twins
-	failed  map[string]error          // under mu: why the newest edit of an interaction twin was refused
+	failed  map[string]Refusal        // under mu: why the newest edit of an interaction twin was refused
+	refused map[string]Refusal        // under mu: the same of files and of the set, by RuleSource.Kind
+	since   map[string]ruleRevision   // under mu: since when each interaction runs as it does; the desk's
 	orphan  map[string]time.Time      // under mu: output twins without a match, since when
 
 	dirty     chan struct{}
@@ -133,7 +138,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
 	e := &Engine{
 		config: c, life: bus.CallID(), log: c.Log, bus: c.Bus, ready: make(chan struct{}), scanning: make(chan struct{}, 1), board: newBoard(), hush: newHush(),
-		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]error{}, orphan: map[string]time.Time{},
+		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]Refusal{}, refused: map[string]Refusal{}, since: map[string]ruleRevision{}, orphan: map[string]time.Time{},
 		dirty: make(chan struct{}, 1), room: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{}, unstored: map[string]bool{},
 	}
 	e.stats.eval.Bounds = evalBounds
@@ -183,6 +188,9 @@ func (e *Engine) prepare(ctx context.Context) (err error) {
 	if err := e.policy(); err != nil {
 		return err
 	}
+	if err := e.readPushed(ctx); err != nil {
+		return err
+	}
 	rulesErr := e.loadRules()
 	e.stats.reloaded(rulesErr)
 	for t := range e.twins.All() {
@@ -195,6 +203,7 @@ func (e *Engine) prepare(ctx context.Context) (err error) {
 	}
 	e.worker = newWorker(e)
 	e.worker.reader = e.bus.NewReader()
+	e.worker.shadows = e.bus.NewShadowWriter(e.trouble)
 	if e.worker.writer, err = e.bus.NewWriter(ctx, e.life, e.writerTrouble); err != nil {
 		return err
 	}
@@ -283,6 +292,7 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 	judge.Go(func() error { e.follow(judgeCtx); return nil })
 	judge.Go(func() error { return fail(e.tellStrangers(judgeCtx)) })
 	judge.Go(func() error { e.observe(judgeCtx); return nil })
+	judge.Go(func() error { return fail(e.bus.ServeWorker(judgeCtx, e.config.WorkerID, e.answerSelf)) })
 	pool.Go(func() error {
 		return fail(e.pool.Run(poolCtx, func(ctx context.Context, l bus.Lease) { fail(e.hold(ctx, l)) })) //nolint:errcheck // fail has told
 	})
@@ -612,11 +622,11 @@ func (e *Engine) Stats() Stats {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	out.Twins = e.twins.Len()
-	for id, err := range e.failed {
+	for id, r := range e.failed {
 		if out.Refused == nil {
 			out.Refused = map[string]string{}
 		}
-		out.Refused[id] = err.Error()
+		out.Refused[id] = r.Error
 	}
 	return out
 }

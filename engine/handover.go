@@ -11,6 +11,8 @@ type request struct {
 	Op   string          `json:"op"`
 	ID   string          `json:"id,omitempty"`   // adopt: the twin's
 	Body json.RawMessage `json:"body,omitempty"` // call: what the handler gets
+
+	Number uint64 `json:"number,omitempty"` // ruleset: the revision that is waited for
 }
 
 type reply struct {
@@ -56,6 +58,29 @@ func (e *Engine) ask(ctx context.Context, q request) ([]byte, error) {
 	return r.Body, nil
 }
 
+// answerSelf is what this worker says of itself.
+func (e *Engine) answerSelf(ctx context.Context, text []byte) []byte {
+	var q request
+	var r reply
+	err := json.Unmarshal(text, &q)
+	switch {
+	case err != nil:
+		r.Error = err.Error()
+	case q.Op == "rules":
+		r.Body, err = json.Marshal(e.ruleCounts(ctx))
+	default:
+		r.Error = fmt.Sprintf("no request %q", q.Op)
+	}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	out, err := json.Marshal(r)
+	if err != nil {
+		return []byte(`{"error":"an answer that is no JSON"}`)
+	}
+	return out
+}
+
 // answer is what the desk says to another worker.
 func (e *Engine) answer(ctx context.Context, text []byte) []byte {
 	var q request
@@ -67,6 +92,10 @@ func (e *Engine) answer(ctx context.Context, text []byte) []byte {
 		r.Error = err.Error()
 	case q.Op == "adopt":
 		e.adopt(q.ID)
+	case q.Op == "ruleset":
+		if err := e.awaitRuns(ctx, q.Number); err != nil {
+			r.Error = err.Error()
+		}
 	case q.Op == "call" && f != nil:
 		r.Body = f(ctx, q.Body)
 	default:

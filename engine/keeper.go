@@ -297,7 +297,7 @@ func follows(p *rules.Program, t *twins.Twin) bool {
 
 func (e *Engine) outputSpec(p *rules.Program) twins.OutputSpec {
 	spec := twins.OutputSpec{Interaction: p.ID(), Label: p.Label(), Feeds: p.Feeds()}
-	if o, ok := e.owned[p.ID()]; ok && e.files[p.ID()] == nil {
+	if o, ok := e.owned[p.ID()]; ok && o.program == p {
 		spec.Visibility, spec.Properties = o.twin.Visibility, o.twin.Properties
 	}
 	return spec

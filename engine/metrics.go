@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"maps"
@@ -40,8 +41,58 @@ type Metrics struct {
 // its edits, for as long as a rule keeps its name.
 type InteractionMetrics struct {
 	Funnels
+	Told  []Told // of each rule
+	Twins int    // that match
 	Late  uint64 // samples that some rule found late
 	State string // one of the states below
+}
+
+// Told is what became of a rule's outcomes on their way out. Each sink counts.
+type Told struct {
+	Delivered   uint64 `json:"delivered"`   // a sink took it, or a route that tells of it with others
+	Silenced    uint64 `json:"silenced"`    // a silence kept it from a sink
+	Undelivered uint64 `json:"undelivered"` // a sink gave it up
+}
+
+func (t *Told) add(u Told) {
+	t.Delivered += u.Delivered
+	t.Silenced += u.Silenced
+	t.Undelivered += u.Undelivered
+}
+
+// telling counts them by rule. The zero value is ready to use.
+type telling struct {
+	mu sync.Mutex
+	n  map[ruleKey]*Told
+}
+
+// add counts what became of an outcome; a notification of a route is of no rule.
+func (t *telling) add(o *rules.Outcome, n Told) {
+	if o.Rule == "" {
+		return
+	}
+	key := ruleKey{o.Interaction, o.Rule}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n == nil {
+		t.n = map[ruleKey]*Told{}
+	}
+	if t.n[key] == nil {
+		t.n[key] = &Told{}
+	}
+	t.n[key].add(n)
+}
+
+// read gives those of the interactions that are wanted, and forgets the others.
+func (t *telling) read(wanted func(interaction string) bool) map[ruleKey]Told {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.n, func(key ruleKey, _ *Told) bool { return !wanted(key.interaction) })
+	out := make(map[ruleKey]Told, len(t.n))
+	for key, n := range t.n {
+		out[key] = *n
+	}
+	return out
 }
 
 // The states of an interaction.
@@ -169,6 +220,7 @@ type meter struct {
 	eval     histogram
 	lag      atomic.Int64 // nanoseconds
 	rules    tally
+	told     telling
 	feedLast atomic.Uint64 // the last sequence of FEED, when it was looked at last
 	judgedTo atomic.Uint64 // the sequence in FEED of the message that was judged last
 	pending  atomic.Uint64 // after it
@@ -340,6 +392,9 @@ func (t *tally) collect(parts []*partition) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	runs := map[*rules.Program]bool{}
+	for _, to := range t.places {
+		to.of.Twins = 0
+	}
 	for _, p := range parts {
 		for _, r := range p.retired {
 			t.take(r)
@@ -348,6 +403,7 @@ func (t *tally) collect(parts []*partition) {
 		for _, r := range p.programs {
 			to := t.take(r)
 			to.of.Funnels, to.of.State = to.is, to.state
+			to.of.Twins += r.twins
 			runs[r.Program] = true
 		}
 	}
@@ -463,6 +519,7 @@ func (e *Engine) Metrics(ctx context.Context) Metrics {
 	}
 	e.mu.RUnlock()
 	out.RulesHash = hashOf(out.Interactions)
+	out.tellOf(e.toldOf())
 	m.mu.Lock()
 	out.Reload = m.reload
 	sinks := slices.Clone(m.sinks)
@@ -477,6 +534,40 @@ func (e *Engine) Metrics(ctx context.Context) Metrics {
 		out.Deliveries[s.kind] = out.Deliveries[s.kind].with(s.took.read())
 	}
 	return out
+}
+
+// tellOf adds what became of the rules' outcomes. A worker that delivers does not
+// have to judge.
+func (m *Metrics) tellOf(told map[ruleKey]Told) {
+	for key := range told {
+		if _, judges := m.Interactions[key.interaction]; !judges {
+			m.Interactions[key.interaction] = InteractionMetrics{State: RulesOK}
+		}
+	}
+	for id, in := range m.Interactions {
+		in.Told = make([]Told, len(in.Names))
+		for i, name := range in.Names {
+			in.Told[i] = told[ruleKey{id, name}]
+		}
+		m.Interactions[id] = in
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(told), compareKeys) {
+		in := m.Interactions[key.interaction]
+		if !slices.Contains(in.Names, key.rule) {
+			in.Names, in.Rules, in.Told = append(slices.Clip(in.Names), key.rule), append(in.Rules, rules.Funnel{}), append(in.Told, told[key])
+			m.Interactions[key.interaction] = in
+		}
+	}
+}
+
+func compareKeys(a, b ruleKey) int {
+	return cmp.Or(strings.Compare(a.interaction, b.interaction), strings.Compare(a.rule, b.rule))
+}
+
+// toldOf is what became of the outcomes of the rules that are wanted.
+func (e *Engine) toldOf() map[ruleKey]Told {
+	wanted := e.wanted()
+	return e.stats.told.read(func(id string) bool { return wanted[id] != nil })
 }
 
 // with adds the observations of another histogram with the same bounds.

@@ -79,7 +79,7 @@ func TestMetricsOfARunningEngine(t *testing.T) {
 	assert.Equal(t, uint64(1), in.Late)
 	assert.Equal(t, engine.RulesOK, in.State)
 	assert.Equal(t, []rules.Funnel{
-		{Received: 5, Late: 1, Unknown: 1, True: 2, False: 2}, {Received: 5, Late: 1, Unknown: 1, True: 1, False: 2, Raised: 1},
+		{Received: 5, Matched: 5, Late: 1, Unknown: 1, True: 2, False: 2}, {Received: 5, Matched: 5, Late: 1, Unknown: 1, True: 1, False: 2, Raised: 1},
 	}, in.Rules)
 	assert.Less(t, m.Lag, time.Minute)
 

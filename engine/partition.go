@@ -64,6 +64,7 @@ type partition struct {
 type running struct {
 	*rules.Program
 	counters *rules.Counters
+	twins    int // that match
 }
 
 // member is a twin of the partition.
@@ -241,14 +242,21 @@ func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Ou
 	}
 	before := len(out)
 	switch c.Op {
-	case opInteractionPut:
-		program, err := p.compiler.compile(c.Text)
+	case opInteractionPut, opInteractionDelete, opInteractions:
+		put, gone, err := c.interactions()
 		if err != nil {
 			return out, err
 		}
-		p.putProgram(program, e, &out)
-	case opInteractionDelete:
-		p.deleteProgram(c.ID, e, &out)
+		programs, err := compileAll(func(_ string, text []byte) (*rules.Program, error) { return p.compiler.compile(text) }, put)
+		if err != nil {
+			return out, err
+		}
+		for _, program := range programs {
+			p.putProgram(program, e, &out)
+		}
+		for _, id := range gone {
+			p.deleteProgram(id, e, &out)
+		}
 	case opTwinPut:
 		t, err := decodeTwin(c.Twin)
 		if err != nil {
@@ -355,7 +363,7 @@ func (p *partition) find(id string) (int, bool) {
 }
 
 func (p *partition) putProgram(program *rules.Program, e event, out *[]rules.Outcome) {
-	next := &running{program, program.NewCounters()}
+	next := &running{Program: program, counters: program.NewCounters()}
 	if !p.resumed.IsZero() {
 		next.counters.Resumed(p.resumed)
 	}
@@ -434,6 +442,7 @@ func (p *partition) deleteTwin(id string, e event, out *[]rules.Outcome) {
 	}
 	for _, b := range m.bindings {
 		*out = b.program.Close(e.at, id, b.state, rules.ReasonTwinRemoved, *out)
+		b.program.twins--
 		b.gone = true
 	}
 	m.bindings = nil
@@ -457,6 +466,7 @@ func (p *partition) rebind(m *member, e event, out *[]rules.Outcome) {
 			b := &binding{
 				program: program, state: program.NewState(set, program.counters), twin: m.twin.ID, output: twins.OutputID(program.ID(), m.twin.ID), wake: rules.NoWake,
 			}
+			program.twins++
 			if !e.at.IsZero() {
 				b.state.Found(e.at)
 			}
@@ -468,11 +478,13 @@ func (p *partition) rebind(m *member, e event, out *[]rules.Outcome) {
 			b := m.bindings[i]
 			b.state, *out = program.Adopt(b.program.Program, b.state, set, program.counters, e.at, m.twin.ID, *out)
 			b.program = program
+			program.twins++
 			next = append(next, b)
 		}
 	}
 	for _, b := range m.bindings {
 		if !slices.Contains(next, b) {
+			b.program.twins--
 			*out = b.program.Close(e.at, m.twin.ID, b.state, p.parting(b), *out)
 			b.gone = true
 		}

@@ -11,7 +11,22 @@ import (
 
 // Replay judges samples without a bus, by the very code that judges the stream.
 // The same samples give the same outcomes. One goroutine may use it.
-type Replay struct{ partition *partition }
+type Replay struct {
+	partition *partition
+	watch     Watch
+}
+
+// Watch is told of what comes, before it is judged.
+type Watch struct {
+	Sample func(*rules.Sample) (judge bool)                // false: the sample is left out; nil: none is
+	Rule   func(seq uint64, stored time.Time, text []byte) // an interaction was put into the stream; nil: nobody cares
+}
+
+// Watch lets w be told from now on.
+func (r *Replay) Watch(w Watch) { r.watch = w }
+
+// wants says whether a sample is to be judged.
+func (r *Replay) wants(s *rules.Sample) bool { return r.watch.Sample == nil || r.watch.Sample(s) }
 
 // NewReplay begins with nothing remembered. With twins described, only those
 // that match a rule's source count; without (nil), every twin that has the feed
@@ -25,14 +40,23 @@ func NewReplay(programs map[string]*rules.Program, described []twins.Twin) *Repl
 	for i := range described {
 		p.put(&described[i], event{}, nil)
 	}
-	return &Replay{p}
+	return &Replay{partition: p}
 }
 
 // Judge appends what fell due before the sample's time, and what the rules
 // decide about it. The error says why the sample cannot be judged; live it would
 // be a dead letter.
 func (r *Replay) Judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome, error) {
+	if !r.wants(s) {
+		return out, nil
+	}
 	return r.partition.judge(s, r.advance(s.At, s.Seq, out))
+}
+
+// Until lets the clock run up to a time, that included, without a sample: it
+// appends what falls due. seq is its cause, such as that of the last sample.
+func (r *Replay) Until(at time.Time, seq uint64, out []rules.Outcome) []rules.Outcome {
+	return r.advance(at.Add(1), seq, out)
 }
 
 // advance lets the clock run up to a time.

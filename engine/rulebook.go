@@ -20,19 +20,34 @@ import (
 )
 
 // LoadRules reads and compiles the interactions of a file or a folder: in a
-// folder every *.json, and interaction.json in each folder below. A folder that
+// folder every *.json but tests.json, and interaction.json in each folder below. A folder that
 // has an interaction.json of its own holds just that. The error has every
 // problem of every file; two files with one id are one.
 func LoadRules(path string) (map[string]*rules.Program, error) {
+	book, err := loadFiles(path)
+	return book.programs, err
+}
+
+// rulebook is interactions and the file of each, by id.
+type rulebook struct {
+	programs map[string]*rules.Program
+	where    map[string]string
+}
+
+func loadFiles(path string) (rulebook, error) {
 	files, err := RuleFiles(path)
 	if err != nil {
-		return nil, err
+		return rulebook{}, err
 	}
-	programs := map[string]*rules.Program{}
-	where := map[string]string{}
+	return loadBook(files, os.ReadFile)
+}
+
+// loadBook compiles files. The error has every problem of every file.
+func loadBook(files []string, read func(file string) ([]byte, error)) (rulebook, error) {
+	book := rulebook{map[string]*rules.Program{}, map[string]string{}}
 	var errs []error
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := read(file)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -42,17 +57,57 @@ func LoadRules(path string) (map[string]*rules.Program, error) {
 			errs = append(errs, err)
 			continue
 		}
-		if first := where[p.ID()]; first != "" {
+		if first := book.where[p.ID()]; first != "" {
 			errs = append(errs, fmt.Errorf("%s: id %q is that of %s too; want an id of its own", file, p.ID(), first))
 			continue
 		}
-		where[p.ID()] = file
-		programs[p.ID()] = p
+		book.where[p.ID()] = file
+		book.programs[p.ID()] = p
 	}
 	if err := strictjson.Join(errs...); err != nil {
+		return rulebook{}, err
+	}
+	return book, nil
+}
+
+// interactionFile is what an interaction in a folder of its own is called.
+const interactionFile = "interaction.json"
+
+// testsFile is what the tests of a folder are called; it is no interaction.
+const testsFile = "tests.json"
+
+// ReadDocuments reads the files of RuleFiles, byte for byte, under the names that
+// they have in a set of rules.
+func ReadDocuments(path string) ([]RuleDocument, error) {
+	files, err := RuleFiles(path)
+	if err != nil {
 		return nil, err
 	}
-	return programs, nil
+	var docs []RuleDocument
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		name, err := filepath.Rel(path, file)
+		if dir := filepath.Dir(name); err == nil && dir == "." { // it is path itself, or lies in it
+			name, err = nameAlone(file)
+		}
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, RuleDocument{filepath.ToSlash(name), string(text)})
+	}
+	return docs, nil
+}
+
+// nameAlone is the name of a file, with its folder's where that says more.
+func nameAlone(file string) (string, error) {
+	whole, err := filepath.Abs(file)
+	if filepath.Base(whole) == interactionFile {
+		return filepath.Join(filepath.Base(filepath.Dir(whole)), interactionFile), err
+	}
+	return filepath.Base(whole), err
 }
 
 // RuleFiles are the files that LoadRules reads, in order.
@@ -64,8 +119,7 @@ func RuleFiles(path string) ([]string, error) {
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
-	const name = "interaction.json"
-	if own := filepath.Join(path, name); isFile(own) {
+	if own := filepath.Join(path, interactionFile); isFile(own) {
 		return []string{own}, nil
 	}
 	var files []string
@@ -77,7 +131,7 @@ func RuleFiles(path string) ([]string, error) {
 			return fs.SkipDir
 		case d.IsDir() || strings.HasPrefix(d.Name(), "."):
 			return nil
-		case d.Name() == name, filepath.Dir(file) == filepath.Clean(path) && filepath.Ext(file) == ".json":
+		case d.Name() == interactionFile, filepath.Dir(file) == filepath.Clean(path) && filepath.Ext(file) == ".json" && d.Name() != testsFile:
 			files = append(files, file)
 		}
 		return nil
@@ -92,21 +146,30 @@ func isFile(path string) bool {
 
 // loadRules reads RulesPath for the first time.
 func (e *Engine) loadRules() error {
-	programs, err := e.readFiles()
-	if err != nil || programs == nil {
+	book, err := e.readFiles()
+	if err != nil || book.programs == nil {
 		return err
 	}
-	e.files = programs
-	e.logWarnings(programs, nil)
+	e.setFiles(book)
+	e.logWarnings(book.programs, nil)
 	return nil
 }
 
-// readFiles reads RulesPath; nil when there is none.
-func (e *Engine) readFiles() (map[string]*rules.Program, error) {
+// readFiles reads RulesPath, and takes note of how that went; nothing when there
+// is none.
+func (e *Engine) readFiles() (rulebook, error) {
 	if e.config.RulesPath == "" {
-		return nil, nil
+		return rulebook{}, nil
 	}
-	return LoadRules(e.config.RulesPath)
+	book, err := loadFiles(e.config.RulesPath)
+	e.refuse(FileRules, e.config.RulesPath, err)
+	return book, err
+}
+
+func (e *Engine) setFiles(book rulebook) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.files, e.filedAt = book.programs, book.where
 }
 
 // logWarnings logs the warnings of what is not as before.
@@ -122,15 +185,17 @@ func (e *Engine) logWarnings(programs, before map[string]*rules.Program) {
 	}
 }
 
-// wanted are the interactions that should run: those of files and of twins. A
-// file wins, because an operator put it there.
+// wanted are the interactions that should run: those of files, of the set that
+// was pushed, and of twins. Of those with one id that of a file wins, because
+// whoever runs the engine has put it there, then that of the set.
 func (e *Engine) wanted() map[string]*rules.Program {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	out := make(map[string]*rules.Program, len(e.files)+len(e.owned))
+	out := make(map[string]*rules.Program, len(e.files)+len(e.pushed.programs)+len(e.owned))
 	for id, o := range e.owned {
 		out[id] = o.program
 	}
+	maps.Copy(out, e.pushed.programs)
 	maps.Copy(out, e.files)
 	return out
 }
@@ -147,17 +212,15 @@ func (e *Engine) Reload(ctx context.Context) (err error) {
 			e.stats.reloaded(err)
 		}
 	}()
-	programs, err := LoadRules(e.config.RulesPath)
+	book, err := e.readFiles()
 	if err != nil {
 		return err
 	}
 	e.change.Lock()
 	defer e.change.Unlock()
 	before := e.wanted()
-	e.mu.Lock()
-	e.files = programs
-	e.mu.Unlock()
-	e.logWarnings(programs, before)
+	e.setFiles(book)
+	e.logWarnings(book.programs, before)
 	if elsewhere := e.Elsewhere(); elsewhere != "" {
 		e.log.Info().Str("desk", elsewhere).Msg("rules read; those of the worker at the desk count")
 		return nil
@@ -165,19 +228,20 @@ func (e *Engine) Reload(ctx context.Context) (err error) {
 	return e.publishRules(ctx, before)
 }
 
-// publishRules tells every partition how the wanted interactions differ from before.
+// publishRules tells every partition how the wanted interactions differ from
+// before: all at one place in its stream.
 func (e *Engine) publishRules(ctx context.Context, before map[string]*rules.Program) error {
 	after := e.wanted()
-	var changes []control
+	var change ruleChange
 	for _, id := range slices.Sorted(maps.Keys(after)) {
 		p := after[id]
 		if was := before[id]; was != nil && was.Hash() == p.Hash() {
 			continue
 		}
-		if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.PutRule(ctx, id, p.Text()) }); err != nil {
+		if err := e.insist(ctx, func(ctx context.Context) error { return e.keepRevision(ctx, p) }); err != nil {
 			return err
 		}
-		changes = append(changes, putInteraction(p))
+		change.put = append(change.put, p)
 		e.log.Info().Str("interaction", id).Str("revision", p.Hash()).Bool("enabled", p.Enabled()).Int("rules", len(p.Rules())).Msg("interaction runs")
 	}
 	for _, id := range slices.Sorted(maps.Keys(before)) {
@@ -187,11 +251,12 @@ func (e *Engine) publishRules(ctx context.Context, before map[string]*rules.Prog
 		if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.DeleteRule(ctx, id) }); err != nil {
 			return err
 		}
-		changes = append(changes, control{Op: opInteractionDelete, ID: id})
+		change.gone = append(change.gone, id)
 		e.log.Info().Str("interaction", id).Msg("interaction removed")
 	}
-	for _, c := range changes {
-		for p := range e.bus.Partitions() {
+	changes := change.controls(e.bus.MaxMessage())
+	for p := range e.bus.Partitions() {
+		for _, c := range changes {
 			if err := e.send(ctx, placed{p, c}); err != nil {
 				return err
 			}
@@ -261,7 +326,7 @@ func (e *Engine) readRuleTwin(t *twins.Twin) (changed bool) {
 		p, err = rules.Compile(in)
 	}
 	if err != nil {
-		e.failed[t.ID] = err
+		e.failed[t.ID] = Refusal{RuleSource{Kind: TwinRules, Name: t.ID}, err.Error(), time.Now()}
 		e.log.Error().Str("interaction", t.ID).Err(err).Msg("interaction refused; the last good one keeps running")
 		return false
 	}

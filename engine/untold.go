@@ -172,6 +172,7 @@ func (d *delivery) alert(ctx context.Context, x bus.Delivery) bus.Answer {
 		d.engine.stats.silent.Add(1)
 	default:
 		d.engine.stats.silenced.Add(1)
+		d.engine.stats.told.add(o, Told{Silenced: 1})
 	}
 	return d.keep(ctx, o.ID, h, next)
 }

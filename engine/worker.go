@@ -35,6 +35,7 @@ type worker struct {
 	engine   *Engine
 	bus      *bus.Bus
 	writer   bus.Writer
+	shadows  *bus.ShadowWriter
 	reader   *bus.Reader
 	compiler *compiler
 	peers    *peers
@@ -179,6 +180,9 @@ func (w *worker) flush(ctx context.Context) error {
 	if err := w.writer.Flush(ctx); err != nil {
 		return err
 	}
+	if err := w.shadows.Flush(ctx); err != nil {
+		return err
+	}
 	w.leaveLost()
 	for _, s := range w.seats {
 		if s != nil && !s.shadow {
@@ -303,6 +307,9 @@ func (w *worker) control(ctx context.Context, s *seat, m *bus.Message) error {
 // several twins they may belong to several partitions; each counts its own, so
 // that the marks are the same whoever else is judged beside it.
 func (w *worker) write(ctx context.Context, s *seat, seq uint64, index uint32) error {
+	if err := w.record(ctx, seq, index); err != nil {
+		return err
+	}
 	if len(w.out) == 0 {
 		return nil
 	}
@@ -315,6 +322,34 @@ func (w *worker) write(ctx context.Context, s *seat, seq uint64, index uint32) e
 		return nil
 	}
 	return w.writeApart(ctx, seq, index)
+}
+
+// record takes what shadow rules have decided out of what goes to OUT, where the
+// marks count live outcomes alone, and records it.
+func (w *worker) record(ctx context.Context, seq uint64, index uint32) error {
+	found := false
+	for i := range w.out {
+		o := &w.out[i]
+		if !o.Shadow {
+			continue
+		}
+		found = true
+		p := w.home(o)
+		if s := w.seats[p]; s == nil || s.shadow {
+			continue
+		}
+		o.Seq, o.Index, o.Ordinal, o.Count = seq, index, uint32(i), uint32(len(w.out))
+		switch err := w.shadows.Write(ctx, p, o); {
+		case errors.Is(err, bus.ErrTooLarge):
+			w.engine.trouble(err)
+		case err != nil:
+			return err
+		}
+	}
+	if found {
+		w.out = slices.DeleteFunc(w.out, func(o rules.Outcome) bool { return o.Shadow })
+	}
+	return nil
 }
 
 func (w *worker) writeApart(ctx context.Context, seq uint64, index uint32) error {

@@ -1,0 +1,56 @@
+package backtest
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Table writes what each variant would have done, for the rules for which is
+// says so. The run has a verdict for each variant, in their order; columns are
+// the names of the sweeps.
+func Table(out io.Writer, run *Run, columns []string, variants []Variant, is func(Rule) bool) {
+	totals := make([]Total, len(variants))
+	outputs := false
+	for i := range variants {
+		totals[i] = run.Verdicts[i].Total(run.Last, is)
+		outputs = outputs || totals[i].Outputs > 0
+	}
+	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%s\talerts\tper week\tmin in alarm\tlongest\tagain within %s\ttrue\t", strings.Join(columns, "\t"), Span(Again))
+	if outputs {
+		fmt.Fprint(w, "outputs\t")
+	}
+	fmt.Fprintln(w)
+	for i, v := range variants {
+		for j := range columns {
+			label := "as written"
+			if v.Values != nil {
+				label = v.Values[j].Label
+			}
+			fmt.Fprintf(w, "%s\t", label)
+		}
+		t := &totals[i]
+		longest := "-"
+		if t.Longest != nil {
+			longest = Span(t.Longest.lasts(run.Last).Round(time.Second))
+		}
+		fmt.Fprintf(w, "%s\t%.1f\t%s\t%s\t%d\t%s\t", number(t.Alerts), run.PerWeek(t.Alerts), number(int(t.InAlarm/time.Minute)), longest, t.Flapping, number(int(t.True)))
+		if outputs {
+			fmt.Fprintf(w, "%s\t", number(t.Outputs))
+		}
+		if v.Configured {
+			fmt.Fprint(w, "   <- as configured")
+		}
+		fmt.Fprintln(w)
+	}
+	w.Flush() //nolint:errcheck // the writer below tells
+	for i, v := range variants {
+		if t := &totals[i]; v.Configured && t.Longest != nil {
+			fmt.Fprintf(out, "longest as configured   %s   %s\n", t.Longest.when(run.Last), t.Longest.Twin)
+			return
+		}
+	}
+}

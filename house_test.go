@@ -70,7 +70,7 @@ var rooms = []room{
 	{pattern: "cmd/*", imports: []string{"..."}},
 	{pattern: "benchmarks/...", imports: []string{"..."}},
 	{pattern: "chaos", tests: []string{"..."}},
-	{pattern: "examples", tests: []string{"engine", "sources", "twins", "rules", "internal/..."}},
+	{pattern: "examples", tests: []string{"trials", "engine", "sources", "twins", "rules", "internal/..."}},
 	{pattern: "tools/..."},
 }
 

@@ -47,6 +47,7 @@ type config struct {
 			Dead   streamConfig `json:"dead"`
 			Alerts streamConfig `json:"alerts"`
 			Notify streamConfig `json:"notify"`
+			Shadow streamConfig `json:"shadow"`
 		} `json:"streams"`
 	} `json:"bus"`
 	Pool struct {
@@ -139,6 +140,12 @@ func readConfig(name string, text []byte) (config, error) {
 	return c, strictjson.Join(err, c.check(), c.checkSettings(raw))
 }
 
+// The codes of what is wrong with a configuration only.
+const (
+	codeNoKind strictjson.Code = "E0601"
+	codeMoved  strictjson.Code = "E0602"
+)
+
 // moved names the settings that have another place now.
 func moved(raw strictjson.Raw) error {
 	var errs []error
@@ -150,7 +157,7 @@ func moved(raw strictjson.Raw) error {
 		{"alerts", "historyMaxAge", "bus.streams.alerts.maxAge"},
 	} {
 		if old := raw.Member(m.object).Member(m.name); !old.IsZero() {
-			errs = append(errs, old.At.Errorf("it is %s now", m.now))
+			errs = append(errs, old.At.As(codeMoved).Errorf("it is %s now", m.now))
 		}
 	}
 	return strictjson.Join(errs...)
@@ -341,7 +348,7 @@ func kindOf[T any](p part, table map[string]T) (T, error) {
 		if hint == "" {
 			hint = "; want one of " + strings.Join(known, ", ")
 		}
-		return made, p.Kind.At.Errorf("no kind %s%s", p.Kind.Shown(), hint)
+		return made, p.Kind.At.As(codeNoKind).Renamed(p.Kind.Str(), known).Errorf("no kind %s%s", p.Kind.Shown(), hint)
 	}
 	return made, nil
 }
@@ -407,7 +414,7 @@ func unique(parts []part) (errs []error) {
 	seen := map[string]bool{}
 	for _, p := range parts {
 		if seen[p.Name] {
-			errs = append(errs, p.Kind.At.Errorf("name %q is taken; want a name of its own", p.Name))
+			errs = append(errs, p.Kind.At.As(strictjson.NotUnique).Errorf("name %q is taken; want a name of its own", p.Name))
 		}
 		seen[p.Name] = true
 	}
@@ -423,7 +430,7 @@ func (c *config) busConfig() bus.Config {
 		TLS: bus.TLS(b.TLS), Partitions: b.Partitions, ReplayWindow: b.ReplayWindow, DuplicateWindow: b.DuplicateWindow,
 		Replicas: b.Replicas, Commit: bus.Commit(b.Commit), Prefix: b.Prefix, FeedSubject: b.FeedSubject,
 		Streams: bus.Streams{
-			Feed: feed, Out: b.Streams.Out.bus(), Dead: b.Streams.Dead.bus(), Alerts: b.Streams.Alerts.bus(), Notify: b.Streams.Notify.bus(),
+			Feed: feed, Out: b.Streams.Out.bus(), Dead: b.Streams.Dead.bus(), Alerts: b.Streams.Alerts.bus(), Notify: b.Streams.Notify.bus(), Shadow: b.Streams.Shadow.bus(),
 		},
 	}
 }
@@ -478,16 +485,10 @@ func (c *config) overlay(environ []string) (warnings []string, err error) {
 			warnings = append(warnings, fmt.Sprintf("%s is no setting%s", name, strictjson.DidYouMean(name, known)))
 			continue
 		}
-		text := []byte(value)
-		if field.Kind() == reflect.String || field.Type() == reflect.TypeFor[time.Duration]() {
-			quoted, err := strictjson.Value(name, value)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			text = quoted.Text()
+		raw, err := strictjson.Parse(name, []byte(value))
+		if err != nil || field.Kind() == reflect.String || field.Type() == reflect.TypeFor[time.Duration]() {
+			raw, err = strictjson.Value(name, value)
 		}
-		raw, err := strictjson.Parse(name, text)
 		if err == nil {
 			err = raw.Decode(field.Addr().Interface())
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	// A second signal ends at once: what was not committed is judged again.
 	context.AfterFunc(ctx, stop)
 	root := rootCommand(stdout, stderr)
-	root.SetArgs(args)
+	root.SetArgs(longRun(args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitFine
@@ -83,16 +84,32 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		demoCommand(),
 		runCommand(),
 		validateCommand(),
+		testCommand(),
 		replayCommand(),
+		explainCommand(),
+		captureCommand(),
+		diffCommand(),
+		schemaCommand(),
+		importCommand(),
 		alertsCommand(),
+		rulesCommand(),
 		deadLettersCommand(),
 		versionCommand(),
 	)
 	return root
+}
+
+// orOneOf is the hint, or else the list of what is known.
+func orOneOf(hint string, known []string) string {
+	if hint != "" {
+		return hint
+	}
+	return "; want one of " + strings.Join(known, ", ")
 }
 
 // wrongUse is the error of an argument that cannot be used.

@@ -113,6 +113,6 @@ func TestEnvironmentOverlay(t *testing.T) {
 	assert.Equal(t, 5*time.Second, c.DrainTimeout)
 	assert.Equal(t, []string{`TOCSIN_LOG_LEVL is no setting; did you mean "TOCSIN_LOG_LEVEL"?`, "TOCSIN_SERVICE_HOST is no setting"}, warnings)
 	_, err = c.overlay([]string{"TOCSIN_BUS_PARTITIONS=many", "TOCSIN_DRAINTIMEOUT=5"})
-	require.EqualError(t, err, "TOCSIN_BUS_PARTITIONS:1:1: invalid character 'm' at start of value\n"+
+	require.EqualError(t, err, "TOCSIN_BUS_PARTITIONS:1:1: got \"many\"; want a whole number\n"+
 		`TOCSIN_DRAINTIMEOUT:1:1: got "5"; want a duration with its unit, such as "90s" or "15m"`)
 }

@@ -2,42 +2,40 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"tocsin.internal/bus"
+	"tocsin.internal/backtest"
 	"tocsin.internal/engine"
-	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
-	"tocsin.internal/sources"
-	"tocsin.internal/twins"
 )
 
 type replayFlags struct {
-	rules, samples, format, twin, feed, timeColumn, twinColumn, out, twins string
-	config, data                                                           string
-	since                                                                  time.Duration
+	recordingFlags
+	rules, out, against, html string
+	summary, plot             bool
+	sweeps                    []string
+	maxAlerts                 int
 }
 
 func replayCommand() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay --rules FILE|DIR (--samples FILE | --data DIR | -c FILE)",
-		Short: "Judge a recording, or what the stream retains, and print the outcomes as NDJSON",
+		Short: "Judge a recording, or what the stream retains, and say what rules would have done",
 		Long: `Judge a recording by the code that judges live samples, without any server. The
 same recording gives the same outcomes, one JSON object a line; the summary goes
-to stderr.
+to stderr. With --summary, --against, --sweep or --plot the outcomes are counted
+instead, and the counts go to stdout.
 
 A sample in NDJSON is {"twin","feed","occurredAt","data":{…}}. In CSV the first
 line names the columns; one is the time, each further one is a field of the data,
@@ -51,11 +49,24 @@ and the samples of many twins are brought into the order of time.
 In place of a recording, --data names the data of an engine that does not run now,
 and -c a configuration whose NATS is within reach: then the samples and ticks that
 its stream retains are judged, of the twins that it knows, with what people did
-to alerts. Nothing is written.
+to alerts. Nothing is written. --since and --until take a part of it: a time, or
+how long ago; in a file that is before its newest sample. The rules remember
+nothing from before.
 
-Exit codes: 0 fine; 1 a rule is invalid; 2 a file cannot be read.`,
+--against names rules to compare with, a file or a folder, or current: what runs,
+or ran last, on the bus of --data or -c. Alerts of a rule and twin that fire at
+one time are one; it says which are new, gone, earlier, later, longer or shorter.
+
+--sweep POINTER=VALUES tries values at a place of the document: a..b:step or
+v1,v2. Several are combined. none takes a member out, "<95" is that comparison of
+the field that the rule reads, and a part … of the pointer stands for any parts.
+
+Exit codes: 0 fine; 1 a rule is invalid, or more alerts than --max-alerts allows;
+2 wrong use, or a file cannot be read.`,
 		Example: `  engine replay --rules examples/rules/overheating --samples examples/rules/overheating/samples.ndjson
-  engine replay --rules changed.json --data data --since 168h
+  engine replay --rules changed.json --data data --since 7d --against current
+  engine replay --rules hot.json --samples machine.csv --sweep '/rules/0/…/1=90..110:5' --sweep /rules/0/alert/for=none,15m,1h
+  engine replay --rules new.json --against old.json --samples machine.csv --plot --html change.html
   engine replay --rules hot.json --samples machine.csv --twin machine_1 --feed currentTemp --time-column timestamp --out outcomes.ndjson`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -63,73 +74,113 @@ Exit codes: 0 fine; 1 a rule is invalid; 2 a file cannot be read.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.rules, "rules", "", "file or folder of interactions")
-	cmd.Flags().StringVar(&f.samples, "samples", "", "recording; - is standard input")
-	cmd.Flags().StringVar(&f.format, "format", "", "ndjson or csv; default: by the file's ending")
-	cmd.Flags().StringVar(&f.twin, "twin", "", "CSV: the twin that shared the samples")
-	cmd.Flags().StringVar(&f.feed, "feed", "", "CSV: the feed; default: the only one that the rules read")
-	cmd.Flags().StringVar(&f.timeColumn, "time-column", "", "CSV: the column with the time; default: timestamp, time, occurredAt, datetime or date")
-	cmd.Flags().StringVar(&f.twinColumn, "twin-column", "", "CSV: the column with the twin, in place of --twin")
+	f.add(cmd, "format")
 	cmd.Flags().StringVar(&f.out, "out", "", "file for the outcomes; default: standard output")
-	cmd.Flags().StringVar(&f.twins, "twins", "", "file of twins to match, an array of upsert bodies")
-	cmd.Flags().StringVar(&f.data, "data", "", "data folder of an embedded NATS whose stream is judged")
-	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration of the NATS whose stream is judged")
-	cmd.Flags().DurationVar(&f.since, "since", 0, "with --data or -c: how far back, such as 168h; default: all that is retained")
+	cmd.Flags().StringVar(&f.against, "against", "", "rules to compare with: a file, a folder, or current")
+	cmd.Flags().BoolVar(&f.summary, "summary", false, "counts in place of the outcomes")
+	cmd.Flags().BoolVar(&f.plot, "plot", false, "draw the values and the alerts in the terminal")
+	cmd.Flags().StringVar(&f.html, "html", "", "write a page with the values and the alerts to this file")
+	cmd.Flags().StringArrayVar(&f.sweeps, "sweep", nil, "POINTER=VALUES to try, such as /rules/0/alert/for=0s,15m,1h; may be repeated")
+	cmd.Flags().IntVar(&f.maxAlerts, "max-alerts", -1, "exit with 1 when the rules raise more alerts")
 	return cmd
 }
 
-func replay(ctx context.Context, f replayFlags, stdout, stderr io.Writer) (err error) {
-	ofStream := f.data != "" || f.config != ""
+func (f *replayFlags) check() error {
+	if err := f.recordingFlags.check("replay", "--rules and "); err != nil {
+		return err
+	}
+	counts := f.summary || f.against != "" || f.plot || len(f.sweeps) > 0
 	switch {
-	case f.rules == "" || f.samples == "" && !ofStream:
+	case f.rules == "":
 		return wrongUse("engine replay: want --rules and --samples, --data or -c")
-	case f.samples != "" && ofStream:
-		return wrongUse("engine replay: --samples beside --data or -c; want one recording")
+	case f.rules == current:
+		return wrongUse("engine replay: --rules current; want a file or folder, and current with --against")
+	case f.against == current && !f.ofStream():
+		return wrongUse("engine replay: --against current wants the bus on which they run: --data or -c")
+	case len(f.sweeps) > 0 && (f.against != "" || f.plot || f.html != ""):
+		return wrongUse("engine replay: --sweep beside --against, --plot or --html; want one of them")
+	case counts && f.out != "":
+		return wrongUse("engine replay: --out is for outcomes, and --summary, --against, --sweep and --plot count them; want one of them")
 	}
-	programs, err := engine.LoadRules(f.rules)
-	if errors.As(err, new(*os.PathError)) {
-		return exit{exitWrong, err}
+	return nil
+}
+
+func replay(ctx context.Context, f replayFlags, stdout, stderr io.Writer) (err error) {
+	if err := f.check(); err != nil {
+		return err
 	}
+	programs, err := loadRuleSet(f.rules)
 	if err != nil {
-		return exit{exitNo, err}
+		return err
 	}
-	if len(programs) == 0 {
-		return wrongUse("%s: no interaction in this folder; want *.json or */interaction.json", f.rules)
+	var against map[string]*rules.Program
+	if f.against != "" {
+		if against, err = loadRuleSet(f.against); err != nil {
+			return err
+		}
 	}
-	var described []twins.Twin
-	if f.twins != "" {
-		if described, err = readTwins([]string{f.twins}); err != nil {
+	r, err := f.open(ctx, []map[string]*rules.Program{programs, against}, f.plot || f.html != "" || len(f.sweeps) > 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	set := backtest.Set{Name: f.rules, Programs: programs}
+	switch {
+	case len(f.sweeps) > 0:
+		return f.sweep(ctx, r, stdout, stderr)
+	case f.against != "":
+		old, err := r.ruleSet(f.against, against)
+		if err != nil {
+			return err
+		}
+		return f.compare(ctx, r, []backtest.Set{old, set}, stdout, stderr)
+	}
+	return f.alone(ctx, r, set, stdout, stderr)
+}
+
+// alone judges by one set of rules.
+func (f *replayFlags) alone(ctx context.Context, r *recording, set backtest.Set, stdout, stderr io.Writer) (err error) {
+	watch, w := r.watch(stderr)
+	report := stdout
+	if !f.summary && !f.plot {
+		out, closeOut, err := f.output(stdout)
+		if err != nil {
 			return exit{exitWrong, err}
 		}
+		p := &printer{out: bufio.NewWriterSize(out, 64<<10)}
+		defer func() { err = errors.Join(err, p.out.Flush(), closeOut()) }()
+		watch.Outcomes, report = p.write, stderr
 	}
-	if ofStream {
-		return f.ofStream(ctx, programs, described, stdout, stderr)
-	}
-	in, size, err := openSamples(f.samples)
+	began := time.Now()
+	run, err := backtest.Judge(ctx, r.play, r.described, watch, set)
+	w.bar.clear()
 	if err != nil {
-		return exit{exitWrong, err}
-	}
-	defer in.Close() //nolint:errcheck // it was only read
-	meter := &meter{Reader: in, size: size}
-	next, err := f.reader(meter, programs)
-	if err != nil {
-		return exit{exitWrong, err}
-	}
-	out, closeOut, err := f.output(stdout)
-	if err != nil {
-		return exit{exitWrong, err}
-	}
-	defer func() { err = errors.Join(err, closeOut()) }()
-	r := &replayer{replay: engine.NewReplay(programs, described), out: bufio.NewWriterSize(out, 64<<10), stderr: stderr, meter: meter}
-	if r.replay.Timed() {
-		if next, err = r.merged(ctx, next); err != nil {
-			return exit{exitNo, err}
-		}
-	}
-	if err := r.run(ctx, next); err != nil {
 		return exit{exitNo, err}
 	}
-	r.summary()
-	return nil
+	r.begins(run.First, stderr)
+	summary(report, run, time.Since(began))
+	if f.summary {
+		totals(report, run)
+		err = funnels(report, run)
+	} else {
+		kinds(report, &run.Verdicts[0])
+		funnelLines(report, &run.Verdicts[0])
+	}
+	if err != nil {
+		return exit{exitNo, err}
+	}
+	if err := f.draw(ctx, r, run, nil, stdout, stderr); err != nil {
+		return err
+	}
+	return f.limit(len(run.Verdicts[0].Alerts))
+}
+
+// limit says no when there are more alerts than are allowed.
+func (f *replayFlags) limit(alerts int) error {
+	if f.maxAlerts < 0 || alerts <= f.maxAlerts {
+		return nil
+	}
+	return exit{exitNo, fmt.Errorf("%s; --max-alerts allows %d", count(alerts, "alert"), f.maxAlerts)}
 }
 
 // output is where the outcomes go.
@@ -144,269 +195,103 @@ func (f *replayFlags) output(stdout io.Writer) (io.Writer, func() error, error) 
 	return file, file.Close, nil
 }
 
-// ofStream judges what a stream retains.
-func (f *replayFlags) ofStream(ctx context.Context, programs map[string]*rules.Program, described []twins.Twin, stdout, stderr io.Writer) (err error) {
-	c, _, err := loadConfig(runFlags{config: f.config, data: f.data}, os.Environ())
-	if err != nil {
-		return exit{exitWrong, err}
-	}
-	if c.Bus.URL == "" {
-		if _, err := os.Stat(c.Bus.Dir); err != nil {
-			return exit{exitWrong, err}
-		}
-	}
-	b, err := bus.Open(ctx, c.busConfig())
-	if err != nil {
-		return exit{busExit(err), err}
-	}
-	defer b.Close()
-	if described == nil {
-		if described, err = engine.TwinsOf(ctx, b); err != nil {
-			return exit{exitNo, err}
-		}
-	}
-	out, closeOut, err := f.output(stdout)
-	if err != nil {
-		return exit{exitWrong, err}
-	}
-	defer func() { err = errors.Join(err, closeOut()) }()
-	r := &replayer{replay: engine.NewReplay(programs, described), out: bufio.NewWriterSize(out, 64<<10), stderr: stderr, kinds: map[rules.Kind]int{}}
-	var since time.Time
-	if f.since > 0 {
-		since = time.Now().Add(-f.since)
-	}
-	began := time.Now()
-	err = r.replay.Stream(ctx, b, since, c.MaxSkew, func(s *rules.Sample, outcomes []rules.Outcome, err error) error {
-		if s != nil {
-			r.samples++
-			if err != nil {
-				r.unreadable(s, err)
-				return nil
-			}
-			r.note(s.At)
-		}
-		return r.write(outcomes)
-	})
-	r.took = time.Since(began)
-	if err = errors.Join(err, r.out.Flush()); err != nil {
-		return exit{exitNo, err}
-	}
-	r.summary()
-	return nil
+// printer writes outcomes, one a line.
+type printer struct {
+	out  *bufio.Writer
+	line []byte // scratch
 }
 
-func openSamples(name string) (io.ReadCloser, int64, error) {
-	if name == "-" {
-		return io.NopCloser(os.Stdin), 0, nil
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := file.Stat()
-	if err == nil && info.IsDir() {
-		err = fmt.Errorf("%s: is a folder; want a file of samples", name)
-	}
-	if err != nil {
-		file.Close() //nolint:errcheck // it was never read
-		return nil, 0, err
-	}
-	return file, info.Size(), nil
-}
-
-// reader gives the function that reads the next sample; io.EOF ends it, any
-// other error is of one line.
-func (f *replayFlags) reader(in io.Reader, programs map[string]*rules.Program) (func() (rules.Sample, error), error) {
-	format := f.format
-	if format == "" {
-		switch strings.ToLower(filepath.Ext(f.samples)) {
-		case ".csv":
-			format = "csv"
-		case ".ndjson", ".jsonl", ".json":
-			format = "ndjson"
-		default:
-			return nil, fmt.Errorf("%s: what format? Want --format ndjson or csv", f.samples)
-		}
-	}
-	switch format {
-	case "ndjson":
-		return sources.NewNDJSON(in, f.samples).Next, nil
-	case "csv":
-		feed, err := f.feedOf(programs)
-		if err != nil {
-			return nil, err
-		}
-		if f.twin == "" && f.twinColumn == "" {
-			return nil, errors.New("a CSV does not say whose samples they are; want --twin or --twin-column")
-		}
-		r, err := sources.NewCSV(in, sources.CSVOptions{Name: f.samples, Twin: f.twin, Feed: feed, TimeColumn: f.timeColumn, TwinColumn: f.twinColumn})
-		if err != nil {
-			return nil, err
-		}
-		return r.Next, nil
-	}
-	return nil, fmt.Errorf("--format %q; want ndjson or csv", format)
-}
-
-func (f *replayFlags) feedOf(programs map[string]*rules.Program) (string, error) {
-	if f.feed != "" {
-		return f.feed, nil
-	}
-	feeds := map[string]bool{}
-	for _, p := range programs {
-		for _, s := range p.Sources() {
-			for _, feed := range s.Feeds {
-				feeds[feed.ID] = true
-			}
-		}
-	}
-	names := slices.Sorted(maps.Keys(feeds))
-	if len(names) != 1 {
-		return "", fmt.Errorf("which feed are the samples of? Want --feed with one of %s", strings.Join(names, ", "))
-	}
-	return names[0], nil
-}
-
-// replayer judges sample after sample.
-type replayer struct {
-	replay  *engine.Replay
-	out     *bufio.Writer
-	stderr  io.Writer
-	meter   *meter
-	samples int
-	unread  int
-	kinds   map[rules.Kind]int
-	first   time.Time
-	last    time.Time
-	took    time.Duration
-	line    []byte // scratch
-}
-
-// merged reads all samples and brings those of many twins into the order of
-// time: what falls due for one twin does so between the samples of the others.
-func (r *replayer) merged(ctx context.Context, next func() (rules.Sample, error)) (func() (rules.Sample, error), error) {
-	var samples []rules.Sample
-	for {
-		s, err := next()
-		switch {
-		case errors.Is(err, io.EOF):
-			engine.Merge(samples)
-			i := 0
-			return func() (rules.Sample, error) {
-				if i == len(samples) {
-					return rules.Sample{}, io.EOF
-				}
-				i++
-				return samples[i-1], nil
-			}, nil
-		case errors.As(err, new(*strictjson.Error)):
-			r.unreadable(&s, err)
-		case err != nil:
-			return nil, err
-		default:
-			s.Data = bytes.Clone(s.Data)
-			samples = append(samples, s)
-		}
-		if len(samples)%10_000 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (r *replayer) run(ctx context.Context, next func() (rules.Sample, error)) error {
-	r.kinds = map[rules.Kind]int{}
-	began := time.Now()
-	bar := newBar(r.stderr)
-	var outcomes []rules.Outcome
-	for n := 0; ; n++ {
-		if n%10_000 == 0 {
-			bar.show(r.meter.share(), r.samples)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-		s, err := next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil && !errors.As(err, new(*strictjson.Error)) {
-			return err // of the file, not of a line
-		}
-		if err == nil {
-			r.samples++
-			outcomes, err = r.replay.Judge(&s, outcomes[:0])
-		}
-		if err != nil {
-			bar.clear()
-			r.unreadable(&s, err)
-			continue
-		}
-		r.note(s.At)
-		if err := r.write(outcomes); err != nil {
-			return err
-		}
-	}
-	bar.clear()
-	r.took = time.Since(began)
-	return r.out.Flush()
-}
-
-func (r *replayer) write(outcomes []rules.Outcome) error {
+func (p *printer) write(outcomes []rules.Outcome) error {
 	for i := range outcomes {
-		r.kinds[outcomes[i].Kind]++
-		r.line = append(outcomes[i].AppendJSON(r.line[:0]), '\n')
-		if _, err := r.out.Write(r.line); err != nil {
+		p.line = append(outcomes[i].AppendJSON(p.line[:0]), '\n')
+		if _, err := p.out.Write(p.line); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *replayer) note(at time.Time) {
-	if r.first.IsZero() || at.Before(r.first) {
-		r.first = at
-	}
-	if at.After(r.last) {
-		r.last = at
+// summary says how much was judged, and what came of it.
+func summary(w io.Writer, run *backtest.Run, took time.Duration) {
+	fmt.Fprintf(w, "%s, %.2f s, %s samples/s\n", run.Describe(), took.Seconds(), short(float64(run.Samples)/max(took.Seconds(), 1e-9)))
+	if run.Unreadable > 0 {
+		fmt.Fprintf(w, "%s could not be judged; live they would be dead letters\n", count(run.Unreadable, "line"))
 	}
 }
 
-// unreadable names the first ten lines that cannot be judged.
-func (r *replayer) unreadable(s *rules.Sample, err error) {
-	if r.unread++; r.unread > 10 {
-		return
+// kinds says how many outcomes of each kind there are.
+func kinds(w io.Writer, v *backtest.Verdict) {
+	for _, kind := range slices.Sorted(maps.Keys(v.Kinds)) {
+		fmt.Fprintf(w, "%s\n", count(v.Kinds[kind], string(kind)))
 	}
-	if e, ok := errors.AsType[*rules.DataError](err); ok {
-		fmt.Fprintf(r.stderr, "line %d: %v\n", s.Seq, e)
-		return
-	}
-	fmt.Fprintln(r.stderr, err)
 }
 
-func (r *replayer) summary() {
-	w := r.stderr
-	fmt.Fprintf(w, "%s of %s", count(r.samples, "sample"), count(r.replay.Twins(), "twin"))
-	if !r.first.IsZero() {
-		fmt.Fprintf(w, ", %s .. %s", r.first.UTC().Format(time.DateTime), r.last.UTC().Format(time.DateTime))
-	}
-	fmt.Fprintf(w, ", %.2f s, %s samples/s\n", r.took.Seconds(), short(float64(r.samples)/max(r.took.Seconds(), 1e-9)))
-	if r.unread > 0 {
-		fmt.Fprintf(w, "%s could not be judged; live they would be dead letters\n", count(r.unread, "line"))
-	}
-	for _, kind := range slices.Sorted(maps.Keys(r.kinds)) {
-		fmt.Fprintf(w, "%s\n", count(r.kinds[kind], string(kind)))
-	}
-	funnels := r.replay.Funnels()
-	for _, id := range slices.Sorted(maps.Keys(funnels)) {
-		for i, name := range funnels[id].Names {
-			f := funnels[id].Rules[i]
-			fmt.Fprintf(w, "%s/%s: %d received, %d true, %d false, %d unknown, %d failed, %d late", id, name, f.Received, f.True, f.False, f.Unknown, f.Errors, f.Late)
-			if f.Raised+f.Resolved > 0 {
-				fmt.Fprintf(w, ", %d raised, %d resolved", f.Raised, f.Resolved)
-			}
-			fmt.Fprintln(w)
+// funnelLines say, a line each, where the samples of the rules went.
+func funnelLines(w io.Writer, v *backtest.Verdict) {
+	for _, id := range slices.Sorted(maps.Keys(v.Funnels)) {
+		for i, name := range v.Funnels[id].Names {
+			fmt.Fprintf(w, "%s/%s: %s\n", id, name, funnelLine(&v.Funnels[id].Rules[i]))
 		}
 	}
+}
+
+func funnelLine(f *rules.Funnel) string {
+	parts := []string{fmt.Sprintf("%d received, %d true, %d false, %d unknown, %d failed, %d late", f.Received, f.True, f.False, f.Unknown, f.Errors, f.Late)}
+	for _, part := range []struct {
+		n    uint64
+		what string
+	}{
+		{f.Received - min(f.Matched, f.Received), "not of its source"},
+		{f.Skipped, "not changed or taken in by a window"},
+		{f.Lost, "without room"},
+		{f.Held, "held by for"},
+		{f.Quiet, "suppressed"},
+	} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	if f.Raised+f.Resolved > 0 {
+		parts = append(parts, fmt.Sprintf("%d raised, %d resolved", f.Raised, f.Resolved))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// funnels say, stage by stage, where the samples of the rules went, and where
+// nothing goes further.
+func funnels(w io.Writer, run *backtest.Run) error {
+	v := &run.Verdicts[0]
+	for _, id := range slices.Sorted(maps.Keys(v.Funnels)) {
+		in := engine.InteractionStatus{ID: id, State: engine.RulesOK, Twins: max(run.Twins, 1)} // that none matches is one reason of several
+		if !v.Programs[id].Enabled() {
+			in.State = engine.RulesDisabled
+		}
+		for i, info := range v.Programs[id].Infos() {
+			r := engine.RuleStatus{Rule: info.Name, Kind: info.Kind, Funnel: v.Funnels[id].Rules[i]}
+			stages := slices.DeleteFunc(stagesOf(&r), func(s stage) bool { // a replay tells nobody
+				return slices.Contains([]string{"silenced", "given up by a sink", "delivered"}, s.name)
+			})
+			fmt.Fprintf(w, "\n%s/%s   %s\n", id, info.Name, info.Kind)
+			if err := showStages(w, stages, &in, &r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// totals says how many alerts there are, for how long, and how they lie.
+func totals(w io.Writer, run *backtest.Run) {
+	t := run.Verdicts[0].Total(run.Last, backtest.Every)
+	if t.Outputs > 0 {
+		fmt.Fprintln(w, count(t.Outputs, "output"))
+	}
+	if t.Alerts == 0 {
+		fmt.Fprintln(w, "no alert would have been raised")
+		return
+	}
+	fmt.Fprintf(w, "%s raised, %.1f a week, %d still firing at the end, %s in alarm, %d again within %s of the last\n",
+		count(t.Alerts, "alert"), run.PerWeek(t.Alerts), t.Open, backtest.Minutes(t.InAlarm), t.Flapping, backtest.Span(backtest.Again))
 }
 
 // short writes a rate for people: 812, 53k, 1.2M.
@@ -418,26 +303,6 @@ func short(f float64) string {
 		return fmt.Sprintf("%.0fk", f/1e3)
 	}
 	return fmt.Sprintf("%.0f", f)
-}
-
-// meter counts what is read of a file.
-type meter struct {
-	io.Reader
-	size, read int64
-}
-
-func (m *meter) Read(b []byte) (int, error) {
-	n, err := m.Reader.Read(b)
-	m.read += int64(n)
-	return n, err
-}
-
-// share is the part that has been read, or -1 when the whole is not known.
-func (m *meter) share() float64 {
-	if m.size <= 0 {
-		return -1
-	}
-	return min(float64(m.read)/float64(m.size), 1)
 }
 
 // bar is a progress bar; it shows itself only on a terminal.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules"
 )
 
 // Document is a text with what could be made of it: breaches of JSON's syntax
@@ -20,6 +21,24 @@ type Document struct {
 	mended []byte
 	edits  []strictjson.Fix // one after the other, each of the text that the ones before it left
 	syntax []Diagnostic
+	made   *made
+}
+
+// made is what the loader makes of a document.
+type made struct {
+	in      rules.Interaction
+	program *rules.Program
+	err     error
+}
+
+// load makes it an interaction, once.
+func (d *Document) load() *made {
+	if d.made == nil {
+		in, _ := rules.Decode(d.Name, d.Mended()) // Compile says it again
+		program, err := rules.Compile(in)
+		d.made = &made{in, program, err}
+	}
+	return d.made
 }
 
 // mostMends bounds how many breaches of a text are mended, and mostBytes in how

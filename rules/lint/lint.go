@@ -24,11 +24,11 @@ func Interaction(d *Document, models Models) Checked {
 	if d.Raw.IsZero() {
 		return Checked{Diagnostics: d.Report()}
 	}
-	in, _ := rules.Decode(d.Name, d.Mended()) // Compile says it again
-	program, err := rules.Compile(in)
-	l := &linter{in: &in, feeds: newCatalogue(&in, models), errs: []error{err}}
-	if program != nil {
-		l.errs = append(l.errs, program.Warnings()...)
+	doc := d.load()
+	in := &doc.in
+	l := &linter{in: in, feeds: newCatalogue(in, models), errs: []error{doc.err}}
+	if doc.program != nil {
+		l.errs = append(l.errs, doc.program.Warnings()...)
 	}
 	l.run()
 	return Checked{
@@ -39,16 +39,12 @@ func Interaction(d *Document, models Models) Checked {
 // Model is what the interaction's output twins are to others that read them: a
 // model of the interaction's own id.
 func (d *Document) Model() (Model, bool) {
-	in, err := rules.Decode(d.Name, d.Mended())
-	if err != nil {
+	doc := d.load()
+	if doc.err != nil {
 		return Model{}, false
 	}
-	program, err := rules.Compile(in)
-	if err != nil {
-		return Model{}, false
-	}
-	m := Model{Twin: in.ID, Feeds: slices.Clone(program.Feeds()), Values: map[Cell][]any{}}
-	for _, r := range in.Rules {
+	m := Model{Twin: doc.in.ID, Feeds: slices.Clone(doc.program.Feeds()), Values: map[Cell][]any{}}
+	for _, r := range doc.in.Rules {
 		if r.Transformation != nil {
 			m.written(r)
 		}

@@ -16,8 +16,13 @@ func plural(n int, noun string) string {
 	return thousands(n) + " " + noun + "s"
 }
 
-// inWords is a time as rules are written, such as 5m or 1h30m.
-func inWords(d time.Duration) string { return strings.Trim(string(duration.Append(nil, d)), `"`) }
+// inWords is a time as rules are written, such as 5m or 1h30m, to the millisecond.
+func inWords(d time.Duration) string {
+	if d > time.Millisecond {
+		d = d.Round(time.Millisecond)
+	}
+	return strings.Trim(string(duration.Append(nil, d)), `"`)
+}
 
 // Text is the explanation for people.
 func (x *Explained) Text() string {

@@ -41,6 +41,7 @@ var rooms = []room{
 	{pattern: "rules/duration", imports: []string{"internal/strictjson"}},
 	{pattern: "rules/schedule", imports: []string{"internal/strictjson"}},
 	{pattern: "rules/geo", imports: []string{"internal/strictjson"}},
+	{pattern: "rules/words"},
 	{pattern: "rules/sequence"},
 	{pattern: "rules/series"},
 	{pattern: "rules/envelope", imports: []string{"rules/scan"}},
@@ -51,21 +52,32 @@ var rooms = []room{
 	{pattern: "rules/schema", imports: []string{"internal/strictjson"}, tests: []string{"rules", "rules/..."}},
 	{pattern: "rules/importer/...", imports: []string{"rules", "rules/...", "internal/strictjson"}},
 	{pattern: "rules/mapping", imports: []string{"rules/...", "internal/strictjson"}},
-	{pattern: "twins", imports: []string{"rules", "internal/strictjson"}},
+	{pattern: "twins", imports: []string{"rules", "rules/logic", "internal/did", "internal/strictjson"}},
 	{pattern: "alerts", imports: []string{"rules", "rules/duration", "internal/..."}},
+	{pattern: "identity", imports: []string{"internal/..."}},
+	{pattern: "accounts", imports: []string{"internal/..."}},
+	{pattern: "subscriptions", imports: []string{"internal/..."}},
 	{pattern: "bus", imports: []string{"rules", "twins", "alerts", "internal/..."}},
+	{pattern: "space", imports: []string{"identity", "internal/..."}},
 	{pattern: "sources", imports: []string{"rules", "twins", "internal/..."}},
 	{pattern: "sources/sourcetest", imports: []string{"sources", "rules", "twins", "internal/..."}, contract: true},
-	{pattern: "sources/*", imports: []string{"sources", "rules", "twins", "internal/..."}, tests: []string{"sources/sourcetest"}},
+	{pattern: "sources/*", imports: []string{"sources", "rules", "rules/envelope", "twins", "identity", "space", "internal/..."}, tests: []string{"sources/sourcetest"}},
 	{pattern: "sinks", imports: []string{"rules", "twins", "alerts", "internal/..."}},
 	{pattern: "sinks/sinktest", imports: []string{"sinks", "rules", "twins", "alerts", "internal/..."}, contract: true},
-	{pattern: "sinks/*", imports: []string{"sinks", "rules", "twins", "alerts", "internal/..."}, tests: []string{"sinks/sinktest"}},
-	{pattern: "engine", imports: []string{"bus", "sources", "sinks", "twins", "alerts", "rules/...", "internal/..."}},
-	{pattern: "api", imports: []string{"api/...", "engine", "twins", "alerts", "rules", "internal/..."}},
-	{pattern: "api/*", imports: []string{"api/...", "engine", "twins", "alerts", "rules", "internal/..."}},
+	{pattern: "sinks/letter", imports: []string{"sinks", "rules", "twins", "alerts", "internal/..."}},
+	{pattern: "sinks/*", imports: []string{"sinks", "sinks/letter", "rules", "rules/envelope", "twins", "alerts", "identity", "space", "internal/..."}, tests: []string{"sinks/sinktest"}},
+	{pattern: "engine", imports: []string{"bus", "sources", "sinks", "twins", "alerts", "accounts", "subscriptions", "rules/...", "internal/..."}},
+	{pattern: "api", imports: []string{"api/...", "engine", "twins", "alerts", "rules", "identity", "accounts", "subscriptions", "internal/..."}},
+	{pattern: "api/apitest", imports: []string{"api", "bus", "engine"}, contract: true},
+	{pattern: "api/*", imports: []string{"api/...", "engine", "twins", "alerts", "rules", "rules/envelope", "identity", "accounts", "subscriptions", "internal/..."}, tests: []string{"bus"}},
 	{pattern: "trials", imports: []string{"engine", "sources", "twins", "rules", "rules/...", "internal/..."}},
 	{pattern: "backtest", imports: []string{"engine", "sources", "twins", "rules", "rules/...", "internal/..."}},
 	{pattern: "web"},
+	{pattern: "internal/brokertest", imports: []string{"internal/..."}, contract: true},
+	{pattern: "internal/leaktest", contract: true},
+	{pattern: "internal/natstest", imports: []string{"internal/..."}, contract: true},
+	{pattern: "internal/porttest", contract: true},
+	{pattern: "internal/stomptest", imports: []string{"internal/..."}, contract: true},
 	{pattern: "internal/*", imports: []string{"internal/..."}},
 	{pattern: "cmd/*", imports: []string{"..."}},
 	{pattern: "benchmarks/...", imports: []string{"..."}},
@@ -103,17 +115,17 @@ var walls = []wall{
 		tests:  true,
 	},
 	{
-		name:   "rules/... and alerts know no network",
+		name:   "rules/..., alerts, identity, accounts and subscriptions know no network",
 		things: []string{"net/..."},
-		never:  []string{"rules/...", "alerts"},
+		never:  []string{"rules/...", "alerts", "identity", "accounts", "subscriptions"},
 	},
 	{
-		name: "rules/... and alerts ask no clock: time comes in as a value",
+		name: "rules/..., alerts, identity, accounts and subscriptions ask no clock: time comes in as a value",
 		things: []string{
 			"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc",
 			"time.Tick", "time.NewTicker", "time.NewTimer", "dot import of time",
 		},
-		never: []string{"rules/...", "alerts"},
+		never: []string{"rules/...", "alerts", "identity", "accounts", "subscriptions"},
 	},
 	{
 		name:   "only engine, bus, api and tests write go",
@@ -350,25 +362,25 @@ func leaks(name string, src []byte) []string {
 func TestWallsBreak(t *testing.T) {
 	const (
 		rulesOnly     = "rules imports of the project only [rules/... internal/strictjson]"
-		noNetwork     = "rules/... and alerts know no network"
+		noNetwork     = "rules/..., alerts, identity, accounts and subscriptions know no network"
 		fewLog        = "only engine, api and cmd log"
 		fewMetrics    = "only api knows Prometheus"
-		noClock       = "rules/... and alerts ask no clock: time comes in as a value"
+		noClock       = "rules/..., alerts, identity, accounts and subscriptions ask no clock: time comes in as a value"
 		fewGo         = "only engine, bus, api and tests write go"
 		noInit        = "nobody writes init()"
 		onePurpose    = "a package is named by its one purpose"
 		fewNATS       = "only bus, sources/nats, sinks/nats, benchmarks and tests know NATS"
 		busOnly       = "bus imports of the project only [rules twins alerts internal/...]"
 		alertsOnly    = "alerts imports of the project only [rules rules/duration internal/...]"
-		twinsOnly     = "twins imports of the project only [rules internal/strictjson]"
-		apiOnly       = "api imports of the project only [api/... engine twins alerts rules internal/...]"
-		stompOnly     = "api/stomp imports of the project only [api/... engine twins alerts rules internal/...]"
-		engineOnly    = "engine imports of the project only [bus sources sinks twins alerts rules/... internal/...]"
+		twinsOnly     = "twins imports of the project only [rules rules/logic internal/did internal/strictjson]"
+		apiOnly       = "api imports of the project only [api/... engine twins alerts rules identity accounts subscriptions internal/...]"
+		stompOnly     = "api/stomp imports of the project only [api/... engine twins alerts rules rules/envelope identity accounts subscriptions internal/...]"
+		engineOnly    = "engine imports of the project only [bus sources sinks twins alerts accounts subscriptions rules/... internal/...]"
 		internalOnly  = "internal/strictjson imports of the project only [internal/...]"
 		webOnly       = "web imports of the project only []"
-		mqttOnly      = "sources/mqtt imports of the project only [sources rules twins internal/...]"
-		mqttTestsOnly = "sources/mqtt imports of the project only [sources rules twins internal/... sources/sourcetest]"
-		webhookOnly   = "sinks/webhook imports of the project only [sinks rules twins alerts internal/...]"
+		mqttOnly      = "sources/mqtt imports of the project only [sources rules rules/envelope twins identity space internal/...]"
+		mqttTestsOnly = "sources/mqtt imports of the project only [sources rules rules/envelope twins identity space internal/... sources/sourcetest]"
+		webhookOnly   = "sinks/webhook imports of the project only [sinks sinks/letter rules rules/envelope twins alerts identity space internal/...]"
 	)
 	tests := []struct{ file, src, thing, wall string }{
 		{"rules/a.go", `import "tocsin.internal/twins"`, "tocsin.internal/twins", rulesOnly},

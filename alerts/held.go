@@ -74,6 +74,10 @@ func (h *Held) Due(silenced func(*rules.Outcome) bool) bool {
 	return !h.hush && h.Last.State == rules.StateFiring && !silenced(&h.Last)
 }
 
+// Told says whether who gets alerts singly knows that the episode fires. A nil
+// Held is of one that was told.
+func (h *Held) Told() bool { return h == nil || h.told }
+
 // AppendJSON appends what DecodeHeld reads.
 func (h *Held) AppendJSON(b []byte) []byte {
 	b = strconv.AppendBool(append(b, `{"told":`...), h.told)

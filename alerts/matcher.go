@@ -18,7 +18,7 @@ import (
 //	name=value  name!=value  name=~regexp  name!~regexp
 //
 // where name is severity, interaction, rule, twin, feed, state, status, event,
-// id or label.NAME. In a value of = and != a * stands for any text, also for
+// id or label.NAME; in routes and sinks also property.KEY, see [DecodeLasting]. In a value of = and != a * stands for any text, also for
 // none; a literal * needs a regexp. A severity of = and != may be another
 // system's word for it, as in rules: crit is critical. A regexp is RE2 and must match the whole
 // value, as in Alertmanager. Values may be quoted as in JSON. A label that the
@@ -26,6 +26,8 @@ import (
 type Matcher struct {
 	name, op, value string
 	of              func(*rules.Outcome) string
+	property        string         // the key of the twin's property that is meant
+	values          Properties     // its values; nil until Bind
 	glob            []string       // the value between its stars, when it has any
 	re              *regexp.Regexp // of =~ and !~
 }
@@ -41,7 +43,13 @@ type property struct {
 	word   func(string) (canonical string, ok bool)
 }
 
-const labelPrefix = "label."
+const (
+	labelPrefix    = "label."
+	propertyPrefix = "property."
+)
+
+// Properties gives the values that a twin has now of a property.
+type Properties func(twin, key string) []string
 
 var properties = map[string]property{
 	"severity":    {of: func(o *rules.Outcome) string { return o.Severity }, values: severityNames(), word: rules.CanonicalSeverity},
@@ -89,14 +97,14 @@ func statusOf(o *rules.Outcome) string {
 }
 
 // propertyOf finds the property with the name. The error has no place.
-func propertyOf(name string) (property, error) {
+func propertyOf(name string, more ...string) (property, error) {
 	if label, ok := strings.CutPrefix(name, labelPrefix); ok && label != "" {
 		return property{of: func(o *rules.Outcome) string { return o.Labels[label] }}, nil
 	}
 	if p, ok := properties[name]; ok {
 		return p, nil
 	}
-	known := append(slices.Sorted(maps.Keys(properties)), labelPrefix+"NAME")
+	known := append(append(slices.Sorted(maps.Keys(properties)), labelPrefix+"NAME"), more...)
 	hint := strictjson.DidYouMean(name, known)
 	if hint == "" {
 		hint = "; want one of " + strings.Join(known, ", ")
@@ -106,7 +114,10 @@ func propertyOf(name string) (property, error) {
 
 // ParseMatcher reads a matcher's text. Errors begin with the column, counted in
 // characters from 1.
-func ParseMatcher(text string) (Matcher, error) {
+func ParseMatcher(text string) (Matcher, error) { return parseMatcher(text, false) }
+
+// parseMatcher is ParseMatcher; with properties it takes those of twins too.
+func parseMatcher(text string, properties bool) (Matcher, error) {
 	at := strings.IndexAny(text, "=!")
 	if at < 0 {
 		return Matcher{}, problem(text, len(text), `no operator; want name=value, with one of =, !=, =~, !~`)
@@ -115,7 +126,14 @@ func ParseMatcher(text string) (Matcher, error) {
 	if m.op == "" {
 		return Matcher{}, problem(text, at, `unknown operator "!"; want one of =, !=, =~, !~`)
 	}
-	p, err := propertyOf(m.name)
+	var more []string
+	if properties {
+		more = []string{propertyPrefix + "KEY"}
+	}
+	p, err := propertyOf(m.name, more...)
+	if key, ok := strings.CutPrefix(m.name, propertyPrefix); properties && ok && key != "" {
+		m.property, err = key, nil
+	}
 	if err != nil {
 		return Matcher{}, problem(text, 0, "%w", err)
 	}
@@ -189,7 +207,28 @@ func (m *Matcher) compile(p property) error {
 func (m Matcher) String() string { return m.name + m.op + strconv.Quote(m.value) }
 
 // Match says whether the alert is as the matcher asks.
-func (m *Matcher) Match(o *rules.Outcome) bool { return m.of != nil && m.accepts(m.of(o)) }
+func (m *Matcher) Match(o *rules.Outcome) bool {
+	if m.property != "" {
+		return m.matchTwin(o.Twin)
+	}
+	return m.of != nil && m.accepts(m.of(o))
+}
+
+// matchTwin says whether a property of the twin is as asked: of several values
+// one is enough, but where none may be so, all must not be.
+func (m *Matcher) matchTwin(twin string) bool {
+	var values []string
+	if m.values != nil {
+		values = m.values(twin, m.property)
+	}
+	if len(values) == 0 {
+		return m.accepts("")
+	}
+	if m.op[0] == '!' {
+		return !slices.ContainsFunc(values, func(v string) bool { return !m.accepts(v) })
+	}
+	return slices.ContainsFunc(values, m.accepts)
+}
 
 func (m *Matcher) accepts(value string) bool {
 	negative := m.op[0] == '!'
@@ -230,7 +269,39 @@ func (ms Matchers) Match(o *rules.Outcome) bool {
 
 // DecodeMatchers reads a list of matchers' texts. The error has every problem
 // with its place.
-func DecodeMatchers(raw strictjson.Raw) (Matchers, error) {
+func DecodeMatchers(raw strictjson.Raw) (Matchers, error) { return decodeMatchers(raw, false) }
+
+// DecodeLasting is DecodeMatchers for what an alert goes by as long as it lives:
+// nothing that changes from event to event. A name may be property.KEY too, a
+// property of the twin, by its key or by what stands behind the last # or / of
+// it; Bind says where its values are.
+func DecodeLasting(raw strictjson.Raw) (Matchers, error) {
+	ms, err := decodeMatchers(raw, true)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i, e := range raw.Elems() {
+		errs = append(errs, lasting(e, ms[i].name))
+	}
+	return ms, strictjson.Join(errs...)
+}
+
+// Bind gives matchers by properties their values. It changes a copy.
+func (ms Matchers) Bind(values Properties) Matchers {
+	ms = slices.Clone(ms)
+	for i := range ms {
+		ms[i].values = values
+	}
+	return ms
+}
+
+// Fixed are the matchers by what is always the same of an alert.
+func (ms Matchers) Fixed() Matchers {
+	return slices.DeleteFunc(slices.Clone(ms), func(m Matcher) bool { return m.property != "" || m.name == "severity" })
+}
+
+func decodeMatchers(raw strictjson.Raw, properties bool) (Matchers, error) {
 	if raw.Kind() != strictjson.Array {
 		return nil, raw.At.Errorf(`got %s; want an array of matchers such as "severity=critical"`, raw.Shown())
 	}
@@ -241,7 +312,7 @@ func DecodeMatchers(raw strictjson.Raw) (Matchers, error) {
 			errs = append(errs, e.At.Errorf(`got %s; want a matcher such as "severity=critical"`, e.Shown()))
 			continue
 		}
-		m, err := ParseMatcher(e.Str())
+		m, err := parseMatcher(e.Str(), properties)
 		if err != nil {
 			errs = append(errs, e.At.Errorf("matcher %s: %w", e.Shown(), err))
 			continue

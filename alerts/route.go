@@ -151,16 +151,9 @@ func (r *Route) matches(raw strictjson.Raw) error {
 	if raw.IsZero() {
 		return nil
 	}
-	ms, err := DecodeMatchers(raw)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for i, e := range raw.Elems() {
-		errs = append(errs, lasting(e, ms[i].name))
-	}
+	ms, err := DecodeLasting(raw)
 	r.Match = ms
-	return strictjson.Join(errs...)
+	return err
 }
 
 // lasting refuses what differs from one event of an alert to the next: the
@@ -169,7 +162,7 @@ func lasting(raw strictjson.Raw, name string) error {
 	if !properties[name].varies {
 		return nil
 	}
-	return raw.At.Errorf("a route by %s, which changes while the alert lives; want %s", name, strings.Join(lastingNames(), ", "))
+	return raw.At.Errorf("%s changes while the alert lives; want one of %s", name, strings.Join(lastingNames(), ", "))
 }
 
 func lastingNames() []string {

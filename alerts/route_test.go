@@ -53,8 +53,8 @@ x:1:46: /0/sinks/3: no sink "x"; want one of mail, pager`},
 		{`[{"name":"a","sinks":["mail"],"groupBy":"rule"}]`, `x:1:41: /0/groupBy: got "rule"; want an array`},
 		{`[{"name":"a","sinks":["mail"],"groupby":[]}]`, `x:1:31: /0/groupby: unknown field "groupby"; did you mean "groupBy"?`},
 		{`[{"name":"a","sinks":["mail"],"match":["rul=a","event=raised","status!=closed","state=firing"]}]`, `x:1:40: /0/match/0: matcher "rul=a": column 1: unknown name "rul"; did you mean "rule"?`},
-		{`[{"name":"a","sinks":["mail"],"match":["rule=a","event=raised"],"groupBy":["status"]}]`, `x:1:49: /0/match/1: a route by event, which changes while the alert lives; want severity, interaction, rule, twin, feed, id, label.NAME
-x:1:76: /0/groupBy/0: a route by status, which changes while the alert lives; want severity, interaction, rule, twin, feed, id, label.NAME`},
+		{`[{"name":"a","sinks":["mail"],"match":["rule=a","event=raised"],"groupBy":["status"]}]`, `x:1:49: /0/match/1: event changes while the alert lives; want one of severity, interaction, rule, twin, feed, id, label.NAME
+x:1:76: /0/groupBy/0: status changes while the alert lives; want one of severity, interaction, rule, twin, feed, id, label.NAME`},
 		{`[{"name":"a","sinks":["mail"],"groupBy":["rule","rule","...","twn","label."]}]`, `x:1:49: /0/groupBy/1: "rule" a second time; want each name once
 x:1:56: /0/groupBy/2: "..." beside other names; want it alone, for a group for each alert
 x:1:62: /0/groupBy/3: unknown name "twn"; did you mean "twin"?

@@ -57,7 +57,7 @@ func (a *Alert) lasts(last time.Time) time.Duration { return a.until(last).Sub(a
 type Verdict struct {
 	Set
 	Alerts  []Alert // in the order in which they began
-	Outputs map[Rule]int
+	Made    map[Making]int
 	Kinds   map[rules.Kind]int
 	Funnels map[string]engine.Funnels // by interaction
 }
@@ -71,6 +71,15 @@ func compareRules(a, b Rule) int {
 	return cmp.Or(cmp.Compare(a.Interaction, b.Interaction), cmp.Compare(a.Rule, b.Rule))
 }
 
+// Making is one kind of what a rule makes beside alerts.
+type Making struct {
+	Rule
+	Kind rules.Kind
+}
+
+// makings are the kinds of outcomes that are counted one by one.
+var makings = []rules.Kind{rules.Output, rules.Sticker, rules.Notification}
+
 // Run is what several sets of rules have decided of one recording.
 type Run struct {
 	Samples     int
@@ -78,7 +87,7 @@ type Run struct {
 	Twins       int
 	First, Last time.Time // of the samples; zero: there was none
 	Verdicts    []Verdict // in the order of the sets
-	Differ      map[Rule]int
+	Differ      map[Making]int
 }
 
 // Watch is told of what happens while a recording is judged; nil: nobody is.
@@ -89,14 +98,15 @@ type Watch struct {
 }
 
 // Judge has all sets of rules judge the recording, at once. Differ counts, for
-// each rule, the samples of which the first two sets make different outputs.
+// each rule, the samples of which the first two sets make other outputs, stickers
+// or notifications.
 func Judge(ctx context.Context, play Play, described []twins.Twin, watch Watch, sets ...Set) (*Run, error) {
-	run := &Run{Differ: map[Rule]int{}}
+	run := &Run{Differ: map[Making]int{}}
 	replays := make([]*engine.Replay, len(sets))
 	ledgers := make([]ledger, len(sets))
 	for i, set := range sets {
 		replays[i] = engine.NewReplay(set.Programs, described)
-		ledgers[i] = ledger{open: map[alertKey]int{}, outputs: map[Rule]int{}, kinds: map[rules.Kind]int{}}
+		ledgers[i] = ledger{open: map[alertKey]int{}, made: map[Making]int{}, kinds: map[rules.Kind]int{}}
 	}
 	var first []made
 	err := play(ctx, replays, func(i int, s *rules.Sample, out []rules.Outcome, err error) error {
@@ -114,9 +124,9 @@ func Judge(ctx context.Context, play Play, described []twins.Twin, watch Watch, 
 		switch {
 		case len(sets) != 2:
 		case i == 0:
-			first = outputs(out, first[:0])
+			first = madeOf(out, first[:0])
 		default:
-			run.differ(first, outputs(out, nil))
+			run.differ(first, madeOf(out, nil))
 		}
 		return nil
 	})
@@ -125,7 +135,7 @@ func Judge(ctx context.Context, play Play, described []twins.Twin, watch Watch, 
 	}
 	for i, set := range sets {
 		run.Twins = max(run.Twins, replays[i].Twins())
-		run.Verdicts = append(run.Verdicts, Verdict{Set: set, Alerts: ledgers[i].alerts, Outputs: ledgers[i].outputs, Kinds: ledgers[i].kinds, Funnels: replays[i].Funnels()})
+		run.Verdicts = append(run.Verdicts, Verdict{Set: set, Alerts: ledgers[i].alerts, Made: ledgers[i].made, Kinds: ledgers[i].kinds, Funnels: replays[i].Funnels()})
 	}
 	return run, nil
 }
@@ -158,33 +168,37 @@ func (r *Run) sample(s *rules.Sample, err error, watch Watch) {
 // sample; the next can be read.
 func isOfLine(err error) bool { return err != nil && errors.As(err, new(*strictjson.Error)) }
 
-// made is an output, for a comparison.
+// made is an output, or a sticker or notification, for a comparison.
 type made struct {
-	rule       Rule
+	of         Making
 	twin, feed string
 	data       string
 }
 
-func outputs(out []rules.Outcome, into []made) []made {
+func madeOf(out []rules.Outcome, into []made) []made {
 	for i := range out {
-		if o := &out[i]; o.Kind == rules.Output {
-			into = append(into, made{Rule{o.Interaction, o.Rule}, o.Twin, o.Feed, string(o.Data)})
+		o := &out[i]
+		switch of := (Making{Rule{o.Interaction, o.Rule}, o.Kind}); o.Kind {
+		case rules.Output:
+			into = append(into, made{of, o.Twin, o.Feed, string(o.Data)})
+		case rules.Sticker, rules.Notification:
+			into = append(into, made{of, o.Twin, o.Feed, string(o.AppendRest(nil))})
 		}
 	}
 	return into
 }
 
-// differ counts the rules that make other outputs of one sample.
+// differ counts the rules that make something else of one sample.
 func (r *Run) differ(old, changed []made) {
 	if slices.Equal(old, changed) {
 		return
 	}
-	seen := map[Rule]bool{}
+	seen := map[Making]bool{}
 	note := func(some, others []made) {
 		for _, m := range some {
-			if !seen[m.rule] && !slices.Contains(others, m) {
-				seen[m.rule] = true
-				r.Differ[m.rule]++
+			if !seen[m.of] && !slices.Contains(others, m) {
+				seen[m.of] = true
+				r.Differ[m.of]++
 			}
 		}
 	}
@@ -197,17 +211,17 @@ type alertKey struct{ interaction, rule, twin string }
 
 // ledger gathers what one set of rules decides.
 type ledger struct {
-	alerts  []Alert
-	open    map[alertKey]int // in alerts
-	outputs map[Rule]int
-	kinds   map[rules.Kind]int
+	alerts []Alert
+	open   map[alertKey]int // in alerts
+	made   map[Making]int
+	kinds  map[rules.Kind]int
 }
 
 func (l *ledger) note(o *rules.Outcome) {
 	l.kinds[o.Kind]++
 	switch o.Kind {
-	case rules.Output:
-		l.outputs[Rule{o.Interaction, o.Rule}]++
+	case rules.Output, rules.Sticker, rules.Notification:
+		l.made[Making{Rule{o.Interaction, o.Rule}, o.Kind}]++
 	case rules.Alert:
 		l.alert(o)
 	}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"tocsin.internal/rules"
 )
 
 // Again is how soon after its end an alert that begins again counts as flapping.
@@ -57,6 +59,11 @@ type Tally struct {
 	Outputs  Side[int]           `json:"outputs"`
 	Differ   int                 `json:"outputsThatDiffer"` // samples of which they make other outputs
 
+	Stickers            Side[int] `json:"stickers"`
+	StickersDiffer      int       `json:"stickersThatDiffer"`
+	Notifications       Side[int] `json:"notifications"`
+	NotificationsDiffer int       `json:"notificationsThatDiffer"`
+
 	New       int `json:"new"`
 	NewWithin int `json:"newWithin"` // of them, within a longer alert of the old set
 	Gone      int `json:"gone"`
@@ -67,6 +74,17 @@ type Tally struct {
 	Shorter   int `json:"shorter"`
 	Severity  int `json:"severity"`
 	Same      int `json:"same"`
+}
+
+// made is how many outcomes of a kind there are, and of how many samples other ones.
+func (t *Tally) made(k rules.Kind) (n *Side[int], differ *int) {
+	switch k {
+	case rules.Sticker:
+		return &t.Stickers, &t.StickersDiffer
+	case rules.Notification:
+		return &t.Notifications, &t.NotificationsDiffer
+	}
+	return &t.Outputs, &t.Differ
 }
 
 // RuleTally is the tally of a rule. A rule that one of the sets lacks says so.
@@ -120,9 +138,11 @@ func Compare(run *Run) *Comparison {
 	c.flapping(tallies, twins, days)
 	for i := range c.Rules {
 		c.Rules[i].Tally = *tallies[c.Rules[i].Rule]
-		c.Total.Outputs.Old += c.Rules[i].Outputs.Old
-		c.Total.Outputs.New += c.Rules[i].Outputs.New
-		c.Total.Differ += c.Rules[i].Differ
+		for _, kind := range makings {
+			n, differ := c.Rules[i].made(kind)
+			sum, all := c.Total.made(kind)
+			sum.Old, sum.New, *all = sum.Old+n.Old, sum.New+n.New, *all+*differ
+		}
 	}
 	c.Twins, c.Days = rows(twins), rows(days)
 	slices.SortStableFunc(c.Twins, func(a, b Row) int {
@@ -139,9 +159,12 @@ func (c *Comparison) rules(old, changed *Verdict, tallies map[Rule]*Tally) []Rul
 			for _, name := range p.Rules() {
 				r := Rule{id, name}
 				if tallies[r] == nil {
-					tallies[r] = &Tally{Differ: c.Differ[r]}
+					tallies[r] = &Tally{}
 				}
-				*tallies[r].Outputs.of(i) = v.Outputs[r]
+				for _, kind := range makings {
+					n, differ := tallies[r].made(kind)
+					*n.of(i), *differ = v.Made[Making{r, kind}], c.Differ[Making{r, kind}]
+				}
 			}
 		}
 	}

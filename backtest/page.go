@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"tocsin.internal/rules/words"
 )
 
 //go:embed page.html
@@ -91,9 +93,9 @@ func (d *pageData) compared(c *Comparison, panels []Panel) {
 	d.Title, d.New = c.New+" against "+c.Old, &c.New
 	d.Heads = []string{"rule", "alerts, old", "new", "in alarm, old", "new", "added", "gone", "earlier", "later", "longer", "shorter", "same", "flapping, old", "new"}
 	row := func(name string, t *Tally) {
-		cells := []string{name, number(t.Alerts.Old), number(t.Alerts.New), Minutes(t.InAlarm.Old), Minutes(t.InAlarm.New)}
+		cells := []string{name, words.Number(t.Alerts.Old), words.Number(t.Alerts.New), Minutes(t.InAlarm.Old), Minutes(t.InAlarm.New)}
 		for _, n := range []int{t.New, t.Gone, t.Earlier, t.Later, t.Longer, t.Shorter, t.Same, t.Flapping.Old, t.Flapping.New} {
-			cells = append(cells, number(n))
+			cells = append(cells, words.Number(n))
 		}
 		d.Rows = append(d.Rows, cells)
 	}
@@ -134,7 +136,7 @@ func and(a, b string) string {
 func (d *pageData) alone(run *Run, panels []Panel) {
 	v := &run.Verdicts[0]
 	d.Title = v.Name
-	d.Heads = []string{"rule", "alerts", "per week", "in alarm", "again within " + Span(Again), "outputs", "true"}
+	d.Heads = []string{"rule", "alerts", "per week", "in alarm", "again within " + Span(Again), "made", "true"}
 	rules := map[Rule]bool{}
 	for id, p := range v.Programs {
 		for _, name := range p.Rules() {
@@ -143,7 +145,7 @@ func (d *pageData) alone(run *Run, panels []Panel) {
 	}
 	for _, r := range sortedRules(rules) {
 		t := v.Total(run.Last, func(is Rule) bool { return is == r })
-		d.Rows = append(d.Rows, []string{r.String(), number(t.Alerts), fmt.Sprintf("%.1f", run.PerWeek(t.Alerts)), Minutes(t.InAlarm), number(t.Flapping), number(t.Outputs), number(int(t.True))})
+		d.Rows = append(d.Rows, []string{r.String(), words.Number(t.Alerts), fmt.Sprintf("%.1f", run.PerWeek(t.Alerts)), Minutes(t.InAlarm), words.Number(t.Flapping), t.making(), words.Number(int(t.True))})
 	}
 	for i := range v.Alerts[:min(mostListed, len(v.Alerts))] {
 		a := &v.Alerts[i]
@@ -162,7 +164,7 @@ func panelOf(panels []Panel, r Rule, twin string) int {
 func (p *Panel) page(last time.Time) pagePanel {
 	out := pagePanel{
 		Rule: p.Rule.String(), Twin: p.Twin, Field: p.Field, Thresholds: p.Thresholds, Steps: []int64{}, Low: []jsNumber{}, Alerts: [][][5]any{},
-		Count: count(p.alerts(), "alert"),
+		Count: words.Count(p.alerts(), "alert"),
 	}
 	if len(p.Alerts) > 1 {
 		out.Count = fmt.Sprintf("%d -> %d alerts", len(p.Alerts[0]), len(p.Alerts[1]))

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"tocsin.internal/rules/words"
 )
 
 // How much a report for people lists at most.
@@ -48,7 +50,7 @@ func (r *RuleTally) is() string {
 
 // Describe says what was judged.
 func (r *Run) Describe() string {
-	text := fmt.Sprintf("%s of %s", count(r.Samples, "sample"), count(r.Twins, "twin"))
+	text := fmt.Sprintf("%s of %s", words.Count(r.Samples, "sample"), words.Count(r.Twins, "twin"))
 	if !r.First.IsZero() {
 		text += fmt.Sprintf(", %s .. %s", r.First.UTC().Format(time.DateTime), r.Last.UTC().Format(time.DateTime))
 	}
@@ -58,13 +60,24 @@ func (r *Run) Describe() string {
 // lines say a tally in words.
 func (t *Tally) lines() []string {
 	var out []string
-	if t.Alerts != (Side[int]{}) || t.Outputs == (Side[int]{}) {
+	made := t.makes()
+	if t.Alerts != (Side[int]{}) || len(made) == 0 {
 		out = append(out, fmt.Sprintf("%s -> %s   in alarm %s -> %s   again within %s: %d -> %d",
-			count(t.Alerts.Old, "alert"), number(t.Alerts.New), Minutes(t.InAlarm.Old), Minutes(t.InAlarm.New), Span(Again), t.Flapping.Old, t.Flapping.New))
+			words.Count(t.Alerts.Old, "alert"), words.Number(t.Alerts.New), Minutes(t.InAlarm.Old), Minutes(t.InAlarm.New), Span(Again), t.Flapping.Old, t.Flapping.New))
 		out = append(out, t.kinds())
 	}
-	if t.Outputs != (Side[int]{}) {
-		out = append(out, fmt.Sprintf("%s -> %s, other ones for %s", count(t.Outputs.Old, "output"), number(t.Outputs.New), count(t.Differ, "sample")))
+	for _, m := range made {
+		out = append(out, fmt.Sprintf("%s -> %s, other ones for %s", m.old, m.changed, m.differ))
+	}
+	return out
+}
+
+// makes are the lines about what is made beside alerts, in their parts.
+func (t *Tally) makes() (out []struct{ old, changed, differ string }) {
+	for _, kind := range makings {
+		if n, differ := t.made(kind); *n != (Side[int]{}) {
+			out = append(out, struct{ old, changed, differ string }{words.Count(n.Old, string(kind)), words.Number(n.New), words.Count(*differ, "sample")})
+		}
 	}
 	return out
 }
@@ -141,10 +154,10 @@ func (c *Comparison) listed(most int) (changes []*Change, hidden string) {
 	}
 	var parts []string
 	if more > 0 {
-		parts = append(parts, number(more)+" more")
+		parts = append(parts, words.Number(more)+" more")
 	}
 	if within > 0 {
-		parts = append(parts, number(within)+" within a longer one")
+		parts = append(parts, words.Number(within)+" within a longer one")
 	}
 	if len(parts) == 0 {
 		return changes, ""
@@ -211,23 +224,7 @@ func Minutes(d time.Duration) string {
 	if 0 < d && d < time.Minute {
 		return d.Round(time.Second).String()
 	}
-	return number(int(d/time.Minute)) + " min"
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return number(n) + " " + noun + "s"
-}
-
-// number writes a number with a comma between thousands.
-func number(n int) string {
-	digits := fmt.Sprint(n)
-	for at := len(digits) - 3; at > 0 && digits[at-1] != '-'; at -= 3 {
-		digits = digits[:at] + "," + digits[at:]
-	}
-	return digits
+	return words.Number(int(d/time.Minute)) + " min"
 }
 
 // Markdown writes the comparison as a comment for a pull request.
@@ -237,7 +234,7 @@ func (c *Comparison) Markdown(out io.Writer) {
 	fmt.Fprintln(out, "| rule | alerts | in alarm | new | gone | earlier | later | longer | shorter | same | flapping |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|")
 	row := func(name string, t *Tally) {
-		fmt.Fprintf(out, "| %s | %s → **%s** | %s → %s | %d | %d%s | %d | %d | %d | %d | %d | %d → %d |\n", name, number(t.Alerts.Old), number(t.Alerts.New),
+		fmt.Fprintf(out, "| %s | %s → **%s** | %s → %s | %d | %d%s | %d | %d | %d | %d | %d | %d → %d |\n", name, words.Number(t.Alerts.Old), words.Number(t.Alerts.New),
 			Minutes(t.InAlarm.Old), Minutes(t.InAlarm.New), t.New, t.Gone, within(t.InLonger), t.Earlier, t.Later, t.Longer, t.Shorter, t.Same, t.Flapping.Old, t.Flapping.New)
 	}
 	for _, r := range c.Rules {
@@ -247,8 +244,8 @@ func (c *Comparison) Markdown(out io.Writer) {
 		row("**in all**", &c.Total)
 	}
 	for _, r := range c.Rules {
-		if r.Outputs != (Side[int]{}) {
-			fmt.Fprintf(out, "\n%s: %s → %s, other ones for %s.\n", code(r.Rule.String()), count(r.Outputs.Old, "output"), number(r.Outputs.New), count(r.Differ, "sample"))
+		for _, m := range r.makes() {
+			fmt.Fprintf(out, "\n%s: %s → %s, other ones for %s.\n", code(r.Rule.String()), m.old, m.changed, m.differ)
 		}
 	}
 	fold := func(title string, rows []Row, most int) {
@@ -270,7 +267,7 @@ func (c *Comparison) Markdown(out io.Writer) {
 	if len(changes) == 0 {
 		return
 	}
-	fmt.Fprintf(out, "\n<details><summary>%s</summary>\n\n| what | rule | twin | when | |\n|---|---|---|---|---|\n", count(len(c.Changes), "difference"))
+	fmt.Fprintf(out, "\n<details><summary>%s</summary>\n\n| what | rule | twin | when | |\n|---|---|---|---|---|\n", words.Count(len(c.Changes), "difference"))
 	for _, change := range changes {
 		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", strings.Join(change.What, ", "), code(Rule{change.Interaction, change.Rule}.String()), code(change.Twin), change.when(c.Last), change.detail())
 	}

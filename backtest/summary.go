@@ -1,22 +1,30 @@
 package backtest
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
+)
 
 // Total is what one set of rules raises, in numbers.
 type Total struct {
 	Alerts   int
 	Open     int // of them, at the end
 	InAlarm  time.Duration
-	Longest  *Alert // nil: there is no alert
-	Flapping int    // alerts that begin within Again of the last one's end
-	Outputs  int
-	True     uint64 // verdicts
-	Late     uint64 // samples
+	Longest  *Alert             // nil: there is no alert
+	Flapping int                // alerts that begin within Again of the last one's end
+	Made     map[rules.Kind]int // beside alerts
+	True     uint64             // verdicts
+	Late     uint64             // samples
 }
 
 // Total sums up the verdict on the rules for which is says so.
 func (v *Verdict) Total(last time.Time, is func(Rule) bool) Total {
-	var t Total
+	t := Total{Made: map[rules.Kind]int{}}
 	var alerts []Alert
 	for _, a := range v.Alerts {
 		if is(Rule{a.Interaction, a.Rule}) {
@@ -35,9 +43,9 @@ func (v *Verdict) Total(last time.Time, is func(Rule) bool) Total {
 		}
 	}
 	t.Flapping = len(backSoon(alerts))
-	for r, n := range v.Outputs {
-		if is(r) {
-			t.Outputs += n
+	for m, n := range v.Made {
+		if is(m.Rule) {
+			t.Made[m.Kind] += n
 		}
 	}
 	for id, f := range v.Funnels {
@@ -49,6 +57,25 @@ func (v *Verdict) Total(last time.Time, is func(Rule) bool) Total {
 		}
 	}
 	return t
+}
+
+// making is what is made beside alerts, in words.
+func (t *Total) making() string {
+	var out []string
+	for _, kind := range madeBy(*t) {
+		out = append(out, words.Count(t.Made[kind], string(kind)))
+	}
+	return cmp.Or(strings.Join(out, ", "), "-")
+}
+
+// madeBy are the kinds that one of the totals has made something of.
+func madeBy(totals ...Total) (out []rules.Kind) {
+	for _, kind := range makings {
+		if slices.ContainsFunc(totals, func(t Total) bool { return t.Made[kind] > 0 }) {
+			out = append(out, kind)
+		}
+	}
+	return out
 }
 
 // Every is for all rules.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"tocsin.internal/rules/words"
 )
 
 // Table writes what each variant would have done, for the rules for which is
@@ -13,15 +15,14 @@ import (
 // the names of the sweeps.
 func Table(out io.Writer, run *Run, columns []string, variants []Variant, is func(Rule) bool) {
 	totals := make([]Total, len(variants))
-	outputs := false
 	for i := range variants {
 		totals[i] = run.Verdicts[i].Total(run.Last, is)
-		outputs = outputs || totals[i].Outputs > 0
 	}
+	made := madeBy(totals...)
 	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "%s\talerts\tper week\tmin in alarm\tlongest\tagain within %s\ttrue\t", strings.Join(columns, "\t"), Span(Again))
-	if outputs {
-		fmt.Fprint(w, "outputs\t")
+	for _, kind := range made {
+		fmt.Fprintf(w, "%ss\t", kind)
 	}
 	fmt.Fprintln(w)
 	for i, v := range variants {
@@ -37,9 +38,9 @@ func Table(out io.Writer, run *Run, columns []string, variants []Variant, is fun
 		if t.Longest != nil {
 			longest = Span(t.Longest.lasts(run.Last).Round(time.Second))
 		}
-		fmt.Fprintf(w, "%s\t%.1f\t%s\t%s\t%d\t%s\t", number(t.Alerts), run.PerWeek(t.Alerts), number(int(t.InAlarm/time.Minute)), longest, t.Flapping, number(int(t.True)))
-		if outputs {
-			fmt.Fprintf(w, "%s\t", number(t.Outputs))
+		fmt.Fprintf(w, "%s\t%.1f\t%s\t%s\t%d\t%s\t", words.Number(t.Alerts), run.PerWeek(t.Alerts), words.Number(int(t.InAlarm/time.Minute)), longest, t.Flapping, words.Number(int(t.True)))
+		for _, kind := range made {
+			fmt.Fprintf(w, "%s\t", words.Number(t.Made[kind]))
 		}
 		if v.Configured {
 			fmt.Fprint(w, "   <- as configured")

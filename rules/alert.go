@@ -22,6 +22,8 @@ type alertRule struct {
 	description summary // nil: none
 	runbook     string
 	fields      []field // what goes out as data
+	does        Kind    // Alert, or what a rule does of which nobody is told as an alert
+	actions
 
 	stateful    *stateful // nil: a simple alert
 	levels      []level   // the higher the later
@@ -43,12 +45,13 @@ type level struct {
 }
 
 func (c *compiler) alert(spec *RuleSpec, r *rule) {
-	if spec.Alert.Severity == "" {
+	if spec.Alert.Severity == "" && spec.Alert.Does == Alert {
 		c.missing(spec.raw, "severity")
 	}
+	severity := cmp.Or(spec.Alert.Severity, "info")
 	a := &alertRule{
-		rule: r, slot: len(c.p.alerts), severity: spec.Alert.Severity, label: cmp.Or(spec.Alert.Label, spec.Alert.Severity), labels: spec.Alert.Labels,
-		runbook: spec.Alert.Runbook, fields: r.included,
+		rule: r, slot: len(c.p.alerts), severity: severity, label: cmp.Or(spec.Alert.Label, severity), labels: spec.Alert.Labels,
+		runbook: spec.Alert.Runbook, fields: r.included, does: spec.Alert.Does,
 	}
 	pl := r.plan
 	a.summary = c.summary(spec, r, pl)
@@ -58,6 +61,7 @@ func (c *compiler) alert(spec *RuleSpec, r *rule) {
 	if len(a.fields) == 0 {
 		a.fields = readFields(r, pl)
 	}
+	c.actions(spec, a)
 	c.p.alerts = append(c.p.alerts, a)
 	c.p.alertNamed[a.name] = a
 	if r.stateful == nil {

@@ -26,5 +26,7 @@ const (
 	CodeOtherModel   strictjson.Code = "W0405"
 	CodeSkips        strictjson.Code = "W0407" // a window that leaves samples out
 	CodeSummaryField strictjson.Code = "W0408"
+	CodeBlank        strictjson.Code = "W0409" // a field in what a rule does that the feed lacks
+	CodeRecipient    strictjson.Code = "W0411" // a recipient that nobody can be
 	CodeWarning      strictjson.Code = "W0499" // what has no code of its own
 )

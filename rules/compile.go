@@ -33,7 +33,7 @@ func Compile(in Interaction) (*Program, error) {
 	c.outputFeeds()
 	c.errs = append(c.errs, in.wrong)
 	if err := strictjson.Join(c.errs...); err != nil {
-		return nil, err
+		return nil, strictjson.Join(strictjson.Join(in.unknowns...), err)
 	}
 	for _, pl := range c.p.plans {
 		pl.gather()

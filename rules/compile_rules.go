@@ -55,7 +55,7 @@ func (spec *RuleSpec) name() string {
 
 func (spec *RuleSpec) kind() string {
 	if spec.Alert != nil {
-		return "alert"
+		return string(spec.Alert.Does)
 	}
 	return "transformation"
 }
@@ -114,6 +114,9 @@ func (spec *RuleSpec) hash(shadow bool) string {
 	}
 	for _, condition := range spec.Conditions {
 		asked.Conditions = append(asked.Conditions, Condition{Logic: condition.Logic})
+	}
+	if spec.Alert != nil && spec.Alert.Does != Alert {
+		asked.ID = string(spec.Alert.Does) // another kind begins anew
 	}
 	text := asked.appendJSON(nil)
 	for _, name := range statefulNames {

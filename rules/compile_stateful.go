@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -450,7 +449,12 @@ func (c *compiler) statefulOutput(spec *RuleSpec, o *output) {
 
 // inhibitions finds the alerts that the rules name.
 func (c *compiler) inhibitions() {
-	names := slices.Collect(maps.Keys(c.p.alertNamed))
+	var names []string
+	for name, a := range c.p.alertNamed {
+		if a.does == Alert {
+			names = append(names, name)
+		}
+	}
 	for i := range c.in.Rules {
 		spec := &c.in.Rules[i]
 		a := c.p.alertNamed[spec.ID]
@@ -461,7 +465,7 @@ func (c *compiler) inhibitions() {
 			b := c.p.alertNamed[name]
 			place := elemAt(spec.raw, "inhibitedBy", n)
 			switch {
-			case b == nil:
+			case b == nil || b.does != Alert:
 				c.unknown(place.As(CodeInhibition), "no alert "+quoted(name), name, names)
 			case b == a:
 				c.errorf(place.As(CodeInhibition), "an alert cannot inhibit itself")
@@ -516,6 +520,11 @@ func (c *compiler) contradictions(spec *RuleSpec) {
 	for _, name := range statefulNames {
 		if f := statefulFields[name]; f.alerts && spec.Transformation != nil && has(name) {
 			c.errorf(place(name).As(CodeOtherKind), "%q is of alerts; a transformation has none", name)
+		}
+	}
+	for _, name := range []string{"latched", "ackRequired"} {
+		if spec.Alert != nil && spec.Alert.Does != Alert && has(name) {
+			c.errorf(place(name).As(CodeOtherKind), "%q is of alerts: nobody resets or acknowledges what is no alert", name)
 		}
 	}
 	if spec.Alert != nil && has("emit") {

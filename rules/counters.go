@@ -24,8 +24,9 @@ type Funnel struct {
 	Held     uint64 `json:"held"` // true, but not for long enough yet: "for"
 	Raised   uint64 `json:"raised"`
 	Resolved uint64 `json:"resolved"`
-	Quiet    uint64 `json:"quiet"` // outcomes that were throttled or suppressed, and what was true outside the schedule
-	Lost     uint64 `json:"lost"`  // values of windows and rates, and begun sequences, for which there was no room
+	Quiet    uint64 `json:"quiet"`   // outcomes that were throttled or suppressed, and what was true outside the schedule
+	Lost     uint64 `json:"lost"`    // values of windows and rates, and begun sequences, for which there was no room
+	NotMade  uint64 `json:"notMade"` // stickers and notifications whose texts did not fit: they were not made
 }
 
 // Counters are the funnels of a program's rules. One worker owns them.
@@ -124,4 +125,5 @@ func (f *Funnel) Add(g Funnel) {
 	f.Resolved += g.Resolved
 	f.Quiet += g.Quiet
 	f.Lost += g.Lost
+	f.NotMade += g.NotMade
 }

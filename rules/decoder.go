@@ -12,10 +12,10 @@ import (
 
 // decoder gathers what is wrong with the form of a document.
 type decoder struct {
-	fromTwin  bool // the configuration of an interaction twin: unknown fields of a transformation are warnings
-	forgiving bool // now inside a transformation of such a twin
+	forgiving bool // what is not known is noted, and no error: here it may be of another's engine
 	errs      []error
 	warnings  []error
+	unknowns  []error // fields that were left out
 }
 
 // fields are the members that an object takes, each with the pointer it is read into.
@@ -52,7 +52,7 @@ func (d *decoder) wrong(r strictjson.Raw, takes strictjson.Kind, want string) {
 
 func (d *decoder) unknown(err error) {
 	if d.forgiving {
-		d.warnings = append(d.warnings, err)
+		d.unknowns = append(d.unknowns, err)
 	} else {
 		d.errs = append(d.errs, err)
 	}
@@ -114,9 +114,11 @@ func (d *decoder) seconds(r strictjson.Raw, into *time.Duration, least float64, 
 var kinds = map[string]func(*decoder, strictjson.Raw) RuleSpec{
 	"transformation": (*decoder).transformation,
 	"alert":          (*decoder).alert,
+	"sticker":        (*decoder).stickerRule,
+	"notification":   (*decoder).noticeRule,
 }
 
-var kindNames = []string{"alert", "transformation"}
+var kindNames = []string{"alert", "notification", "sticker", "transformation"}
 
 func (d *decoder) rule(r strictjson.Raw) RuleSpec {
 	if r.Kind() != strictjson.Object {
@@ -132,7 +134,10 @@ func (d *decoder) rule(r strictjson.Raw) RuleSpec {
 			continue
 		}
 		found = append(found, m.Name)
+		forgiving := d.forgiving
+		d.forgiving = forgiving && m.Name == "transformation" // the others are nobody else's
 		spec = decode(d, m.Value)
+		d.forgiving = forgiving
 	}
 	switch {
 	case len(found) > 1:
@@ -144,8 +149,6 @@ func (d *decoder) rule(r strictjson.Raw) RuleSpec {
 }
 
 func (d *decoder) transformation(r strictjson.Raw) RuleSpec {
-	d.forgiving = d.fromTwin
-	defer func() { d.forgiving = false }()
 	t := new(Transformation)
 	spec := d.common(r, fields{
 		"outputFeedId":     (*named)(&t.FeedID),
@@ -163,14 +166,28 @@ func (d *decoder) transformation(r strictjson.Raw) RuleSpec {
 }
 
 func (d *decoder) alert(r strictjson.Raw) RuleSpec {
-	a := new(AlertSpec)
-	spec := d.common(r, fields{
-		"severity":    (*severity)(&a.Severity),
-		"summary":     (*named)(&a.Summary),
-		"description": (*named)(&a.Description),
-		"runbook":     (*named)(&a.Runbook),
-		"labels":      &a.Labels,
+	a := &AlertSpec{Does: Alert}
+	var stickers, notices strictjson.Raw
+	spec := d.alertOf(r, a, fields{
+		"description":   (*named)(&a.Description),
+		"runbook":       (*named)(&a.Runbook),
+		"labels":        &a.Labels,
+		"stickers":      &stickers,
+		"notifications": &notices,
 	})
+	for _, e := range d.array(stickers) {
+		a.Stickers = append(a.Stickers, d.sticker(e))
+	}
+	for _, e := range d.array(notices) {
+		a.Notices = append(a.Notices, d.notice(e))
+	}
+	return spec
+}
+
+// alertOf reads what an alert has of which nobody need be told, and the kind's own.
+func (d *decoder) alertOf(r strictjson.Raw, a *AlertSpec, own fields) RuleSpec {
+	own["severity"], own["summary"] = (*severity)(&a.Severity), (*named)(&a.Summary)
+	spec := d.common(r, own)
 	a.Label = r.Member("severity").Str()
 	spec.Alert = a
 	return spec

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+	"unique"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -44,34 +45,54 @@ func checkDataType(r strictjson.Raw) error {
 	return r.At.Renamed(r.Str(), dataTypes).Errorf("no data type %s%s", r.Shown(), hint)
 }
 
-// DecodeID reads an id in any of its forms: "x", {"value":"x"} or {"id":"x"}.
-// It is printable text and not empty.
+// DecodeID reads an id in any of its forms: "x", {"value":"x"} or {"id":"x"}, where
+// "id" may hold one of the others, and the ids of its twin and host may stand
+// beside it. It is printable text and not empty. What is wrong with other fields
+// does not keep it from being read.
 func DecodeID(r strictjson.Raw) (string, error) {
-	text := r
-	if r.Kind() == strictjson.Object {
-		var in struct {
-			Value strictjson.Raw `json:"value"`
-			ID    strictjson.Raw `json:"id"`
-		}
-		if err := r.Decode(&in); err != nil {
-			return "", err
-		}
-		if text = in.Value; text.IsZero() {
-			text = in.ID
-		}
-		if !in.ID.IsZero() && in.ID.Str() != text.Str() {
-			return "", r.At.Errorf("value is %s and id is %s; want one id", in.Value.Shown(), in.ID.Shown())
-		}
+	if r.Kind() != strictjson.Object {
+		return decodeIDText(r)
 	}
-	switch {
-	case text.IsZero():
-		return "", r.At.Errorf(`got %s; want an id: "x", {"value":"x"} or {"id":"x"}`, r.Shown())
-	case text.Kind() != strictjson.String || text.Str() == "":
-		return "", text.At.Errorf(`got %s; want an id: "x", {"value":"x"} or {"id":"x"}`, text.Shown())
-	case strings.ContainsFunc(text.Str(), func(c rune) bool { return !unicode.IsPrint(c) }):
+	var in struct {
+		Value  strictjson.Raw `json:"value"`
+		ID     strictjson.Raw `json:"id"`
+		TwinID strictjson.Raw `json:"twinId"`
+		HostID strictjson.Raw `json:"hostId"`
+	}
+	err := r.Decode(&in)
+	if in.ID.Kind() == strictjson.Object && in.Value.IsZero() && in.ID.Member("id").Kind() != strictjson.Object {
+		id, wrong := DecodeID(in.ID)
+		return id, strictjson.Join(err, wrong)
+	}
+	text := in.Value
+	if text.IsZero() {
+		text = in.ID
+	}
+	if !in.ID.IsZero() && in.ID.Str() != text.Str() {
+		return "", r.At.Errorf("value is %s and id is %s; want one id", in.Value.Shown(), in.ID.Shown())
+	}
+	if text.IsZero() && err != nil {
+		return "", err // an unknown name may have been meant as the id
+	}
+	if text.IsZero() {
+		return "", wrongID(r)
+	}
+	id, wrong := decodeIDText(text)
+	return id, strictjson.Join(err, wrong)
+}
+
+func decodeIDText(text strictjson.Raw) (string, error) {
+	if text.Str() == "" {
+		return "", wrongID(text)
+	}
+	if strings.ContainsFunc(text.Str(), func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return "", text.At.Errorf("got %s; want an id of printable characters", text.Shown())
 	}
 	return text.Str(), nil
+}
+
+func wrongID(r strictjson.Raw) error {
+	return r.At.Errorf(`got %s; want an id: "x", {"value":"x"} or {"id":"x"}`, r.Shown())
 }
 
 // decodeText reads a string that must not be empty; absent is left to `required`.
@@ -82,6 +103,10 @@ func decodeText(r strictjson.Raw, want string) (string, error) {
 	return r.Str(), nil
 }
 
+// shared is the text that all equal ones share: a hundred thousand twins have the
+// same few keys.
+func shared(text string) string { return unique.Make(text).Value() }
+
 // literalNames are the members of the API by LiteralKind.
 var literalNames = [...]string{
 	StringLiteral: "stringLiteralValue",
@@ -89,6 +114,9 @@ var literalNames = [...]string{
 	LangLiteral:   "langLiteralValue",
 	TypedLiteral:  "literalValue",
 }
+
+// LiteralNames are the members by which a property may have its literal.
+func LiteralNames() []string { return literalNames[:] }
 
 const wantLiteral = "one of uriValue, stringLiteralValue, langLiteralValue, literalValue"
 
@@ -150,7 +178,7 @@ func (l *Literal) decode(kind LiteralKind, r strictjson.Raw) error {
 			Value string         `json:"value" strict:"required"`
 		}
 		err := r.Decode(&in)
-		l.Lang, l.Value = in.Lang.Str(), in.Value
+		l.Lang, l.Value = shared(in.Lang.Str()), in.Value
 		if !in.Lang.IsZero() && !langTag.MatchString(l.Lang) {
 			err = strictjson.Join(err, in.Lang.At.Errorf(`got %s; want a language such as "en"`, in.Lang.Shown()))
 		}
@@ -161,7 +189,7 @@ func (l *Literal) decode(kind LiteralKind, r strictjson.Raw) error {
 			Value    string         `json:"value" strict:"required"`
 		}
 		err := r.Decode(&in)
-		l.DataType, l.Value = in.DataType.Str(), in.Value
+		l.DataType, l.Value = shared(in.DataType.Str()), in.Value
 		return strictjson.Join(err, checkDataType(in.DataType))
 	default:
 		var in struct {
@@ -204,7 +232,7 @@ func (p *Property) DecodeStrict(r strictjson.Raw) error {
 	}
 	err := r.Decode(&in)
 	key, wrongKey := decodeText(in.Key, "a URI")
-	p.Key = key
+	p.Key = shared(key)
 	return strictjson.Join(err, wrongKey, in.one(r, &p.Value))
 }
 
@@ -281,7 +309,7 @@ func (in *inputMembers) feed(r strictjson.Raw, f *Feed) error {
 		if n := utf8.RuneCountInString(id); n > maxFeedID {
 			err = in.ID.At.Errorf("id of %d characters; want at most %d", n, maxFeedID)
 		}
-		f.ID = id
+		f.ID = shared(id)
 		errs = append(errs, err)
 	}
 	return strictjson.Join(errs...)

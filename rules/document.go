@@ -3,6 +3,7 @@ package rules
 import (
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,9 +21,14 @@ type Interaction struct {
 	Sources   []SourceSpec
 	Rules     []RuleSpec
 
+	// OutputLabel is the label of output twins, in which {{source}} and
+	// {{interaction}} stand for the two labels; "" is "{{source}} - {{interaction}}".
+	OutputLabel string
+
 	raw      strictjson.Raw
 	wrong    error // what Decode has found
 	warnings []error
+	unknowns []error // those of warnings that may be what is missing elsewhere
 }
 
 // SourceSpec says which twins and feeds the rules read.
@@ -78,14 +84,18 @@ type Transformation struct {
 }
 
 // AlertSpec is the rule kind that fires when its conditions become true and
-// resolves when they become false.
+// resolves when they become false. The kinds sticker and notification are alerts
+// of which nobody is told: what they do is all that comes of them.
 type AlertSpec struct {
+	Does        Kind   // Alert; of a rule of one of the other kinds Sticker or Notification
 	Severity    string // critical, major, minor, warning or info
 	Label       string // the author's word for it
 	Summary     string // text with {{field}}; "" for the default
 	Description string // text with {{field}}
 	Runbook     string // where it says what to do, a URL
 	Labels      map[string]string
+	Stickers    []StickerSpec
+	Notices     []NoticeSpec
 }
 
 // The modes of interactions and rules. What shadows decide is recorded, and
@@ -140,8 +150,9 @@ func Decode(name string, text []byte) (Interaction, error) {
 }
 
 // DecodeConfig is Decode for the configuration in a property of an interaction
-// twin, whose id, label and feeds are the twin's. An unknown field inside a
-// transformation is a warning there (Program.Warnings).
+// twin, whose id, label and feeds are the twin's. A field that is not known is a
+// warning there (Program.Warnings), but for those of filters and of rules that
+// are no transformations: without these they would mean something else.
 func DecodeConfig(id, label string, feeds []Feed, name string, text []byte) (Interaction, error) {
 	in := Interaction{ID: id, Label: label, Feeds: feeds, Enabled: true}
 	if label == "" {
@@ -161,10 +172,10 @@ func Load(name string, text []byte) (*Program, error) {
 func (in *Interaction) decode(name string, text []byte, fromTwin bool, wrapper fields) {
 	raw, err := strictjson.Parse(name, text)
 	in.raw = raw
-	d := decoder{fromTwin: fromTwin, errs: []error{err}}
+	d := decoder{forgiving: fromTwin, errs: []error{err}}
 	var sources, rules strictjson.Raw
 	var mode strictjson.Raw
-	known := fields{"enabled": &in.Enabled, "mode": &mode, "shadowOf": (*named)(&in.ShadowOf), "sources": &sources, "rules": &rules}
+	known := fields{"enabled": &in.Enabled, "mode": &mode, "shadowOf": (*named)(&in.ShadowOf), "outputLabel": (*named)(&in.OutputLabel), "sources": &sources, "rules": &rules}
 	maps.Copy(known, wrapper)
 	d.object(raw, known)
 	in.Mode = d.mode(mode)
@@ -174,7 +185,7 @@ func (in *Interaction) decode(name string, text []byte, fromTwin bool, wrapper f
 	for _, r := range d.array(rules) {
 		in.Rules = append(in.Rules, d.rule(r))
 	}
-	in.wrong, in.warnings = strictjson.Join(d.errs...), d.warnings
+	in.wrong, in.warnings, in.unknowns = strictjson.Join(d.errs...), slices.Concat(d.unknowns, d.warnings), d.unknowns
 }
 
 // idOf is the id of a document that does not say its own; "" when the file has no name.

@@ -207,7 +207,7 @@ var broken = []struct{ name, doc, want string }{
 	{
 		"rule without a kind",
 		with(11, `{},{"alert":{"id":"a","severity":"major",`),
-		`x:11:1: /rules/1: a rule without a kind; want one of alert, transformation`,
+		`x:11:1: /rules/1: a rule without a kind; want one of alert, notification, sticker, transformation`,
 	},
 	{
 		"rule of an unknown kind",
@@ -217,7 +217,7 @@ var broken = []struct{ name, doc, want string }{
 	{
 		"rule of a far kind",
 		with(7, `"rules":[{"webhook":{`),
-		`x:7:11: /rules/0/webhook: unknown kind of rule "webhook"; want one of alert, transformation`,
+		`x:7:11: /rules/0/webhook: unknown kind of rule "webhook"; want one of alert, notification, sticker, transformation`,
 	},
 	{
 		"rule of two kinds",
@@ -551,4 +551,25 @@ func TestWarnings(t *testing.T) {
 	p := compiled(t, `{"id":"x","sources":[],"rules":[]}`)
 	require.Len(t, p.Warnings(), 1)
 	assert.EqualError(t, p.Warnings()[0], `test.json:1:32: /rules: no rules; this interaction decides nothing`)
+}
+
+// The label of output twins is part of what an interaction means; a document
+// without one means what it meant.
+func TestOutputLabel(t *testing.T) {
+	document := func(label string) string {
+		return `{"id":"x",` + label + `"sources":[{"id":"1","modelDid":"m","feeds":[{"id":"f"}]}],"rules":[{"transformation":{"sourceId":"1","sourceFeedId":"f","outputFeedId":"o","outputFieldId":"v","outputTrueValue":1,"conditions":[{"jsonLogic":{">":[{"var":"t"},1]}}]}}]}`
+	}
+	without, err := rules.Load("x.json", []byte(document("")))
+	require.NoError(t, err)
+	assert.Empty(t, without.OutputLabel())
+	assert.NotContains(t, string(without.Text()), "outputLabel")
+	with, err := rules.Load("x.json", []byte(document(`"outputLabel":"{{source}}!",`)))
+	require.NoError(t, err)
+	assert.Equal(t, "{{source}}!", with.OutputLabel())
+	assert.NotEqual(t, without.Hash(), with.Hash())
+	again, err := rules.Load("x.json", with.Text())
+	require.NoError(t, err)
+	assert.Equal(t, with.Hash(), again.Hash())
+	_, err = rules.Load("x.json", []byte(document(`"outputLabel":"",`)))
+	assert.EqualError(t, err, `x.json:1:25: /outputLabel: got ""; want a text that is not empty`)
 }

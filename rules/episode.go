@@ -30,9 +30,12 @@ type episode struct {
 	data        []byte // of its last event
 	ack         Ack
 	shelf       *Suppression
-	inhibitors  []string // the rules whose alerts inhibit it
-	closedHours bool     // its schedule does not let it be told now
-	hoursAt     int64    // the last edge of its schedule that was seen
+	inhibitors  []string     // the rules whose alerts inhibit it
+	closedHours bool         // its schedule does not let it be told now
+	hoursAt     int64        // the last edge of its schedule that was seen
+	put         []putSticker // what it takes off again
+	fills       []byte       // what the texts of its actions read, as of its last event with a sample; one JSON object
+	closed      bool         // whatever its axes say: its last event is being told
 }
 
 func (e *episode) suppression() *Suppression {
@@ -50,6 +53,8 @@ func (e *episode) suppression() *Suppression {
 // status is the one word that people see of the three axes.
 func (e *episode) status(a *alertRule, recovering bool) string {
 	switch {
+	case e.closed:
+		return StatusClosed
 	case !e.active && a.latched:
 		return StatusLatched
 	case !e.active && a.ackRequired && e.ack.At.IsZero():
@@ -79,8 +84,9 @@ type moment struct {
 	again uint64
 	index uint32
 	hops  uint8
-	level uint8 // of an alert that is raised
-	flaps bool  // it changes too often
+	level uint8  // of an alert that is raised
+	flaps bool   // it changes too often
+	was   string // the severity before an update
 
 	reason string
 }
@@ -155,46 +161,51 @@ func (a *alertRule) end(p *Program, now time.Time, twin string, st *State, reaso
 	mo := moment{p: p, st: st, twin: twin, at: now, reason: reason}
 	e.data = e.data[:0]
 	if !e.active {
-		out = a.tell(&mo, e, EventClosed, out)
-		out[len(out)-1].Life.Status = StatusClosed
-	} else {
-		st.counters.rules[a.index].Resolved++
-		e.active, e.ends = false, max(nanos(now), e.starts)
-		out = a.tell(&mo, e, EventCleared, out)
-		out[len(out)-1].Life.Status = StatusClosed
+		return a.close(&mo, e, EventClosed, out)
 	}
-	st.end(a)
-	return out
+	st.counters.rules[a.index].Resolved++
+	e.active, e.ends = false, max(nanos(now), e.starts)
+	return a.close(&mo, e, EventCleared, out)
 }
 
-// tell appends an event of the episode.
+// tell appends an event of the episode, and what the rule does at it.
 func (a *alertRule) tell(mo *moment, e *episode, event string, out []Outcome) []Outcome {
 	e.number++
 	if mo.v != nil && mo.v.plan == a.plan { // an inhibitor's sample may be of another feed
 		e.data = mo.v.appendFields(e.data[:0], a.fields)
 	}
-	o := a.outcome(mo.p, mo.twin, mo.at, e, event, mo.reason)
-	o.Data = append(spare(out), e.data...)
-	if len(o.Data) == 0 {
-		o.Data = append(o.Data, "{}"...)
-	}
-	o.Seq, o.Index, o.Hops = mo.seq, mo.index, mo.hops
-	l := o.Life
-	if m := mo.st.memoryOf(a); m != nil && m.phase == clearing {
-		l.Status = e.status(a, true)
-	}
-	l.Counts.Samples = uint64(mo.st.feeds[a.feedSlot].seen - e.seen)
-	l.Silent = a.quiet(mo, e, event)
-	if l.Silent {
+	unheard, wasTold := e.unheard, e.told
+	quiet := a.quiet(mo, e, event)
+	if quiet {
 		e.unheard++
 		mo.st.counters.rules[a.index].Quiet++
 	} else {
-		e.unheard, e.toldAt, e.told, e.toldRank = 0, nanos(mo.at), e.told || e.active, uint8(severityRank(o.Severity))
+		e.unheard, e.toldAt, e.told, e.toldRank = 0, nanos(mo.at), e.told || e.active, uint8(severityRank(a.severityOf(e)))
 	}
 	if event == EventUnsuppressed || event == EventUnshelved || event == EventUnacknowledged {
 		e.toldAt = nanos(mo.at) // repetitions count from the end of a pause
 	}
-	return append(out, o)
+	if a.does == Alert {
+		o := a.outcome(mo.p, mo.twin, mo.at, e, event, mo.reason)
+		o.Data = e.appendData(spare(out))
+		o.Seq, o.Index, o.Hops = mo.seq, mo.index, mo.hops
+		l := o.Life
+		if m := mo.st.memoryOf(a); m != nil && m.phase == clearing {
+			l.Status = e.status(a, true)
+		}
+		l.Counts.Samples = uint64(mo.st.feeds[a.feedSlot].seen - e.seen)
+		l.Counts.Suppressed, l.Silent, l.Previous = uint64(unheard), quiet, mo.was
+		out = append(out, o)
+	}
+	return a.act(mo, e, event, tellingOf(event, quiet, wasTold), out)
+}
+
+// appendData appends the data of its last event.
+func (e *episode) appendData(b []byte) []byte {
+	if len(e.data) == 0 {
+		return append(b, "{}"...)
+	}
+	return append(b, e.data...)
 }
 
 // quiet says whether nobody is to be told of an event. What was told to fire is
@@ -288,9 +299,11 @@ func (p *Program) Act(do Action, now time.Time, twin string, st *State, out []Ou
 	}
 	before := len(out)
 	mo := moment{p: p, st: st, twin: twin, at: now, reason: ReasonManual}
-	out = a.act(do, &mo, e, out)
+	out = a.carryOut(do, &mo, e, out)
 	for i := before; i < len(out); i++ {
-		out[i].Life.By, out[i].Life.Comment = do.By, do.Comment
+		if l := out[i].Life; l != nil {
+			l.By, l.Comment = do.By, do.Comment
+		}
 	}
 	mo.reason = ReasonCondition
 	out = p.inhibit(&mo, len(out), out)
@@ -298,7 +311,7 @@ func (p *Program) Act(do Action, now time.Time, twin string, st *State, out []Ou
 	return out
 }
 
-func (a *alertRule) act(do Action, mo *moment, e *episode, out []Outcome) []Outcome {
+func (a *alertRule) carryOut(do Action, mo *moment, e *episode, out []Outcome) []Outcome {
 	acked := !e.ack.At.IsZero()
 	switch do.Do {
 	case Acknowledge:
@@ -366,8 +379,8 @@ func (a *alertRule) closeIfDone(mo *moment, e *episode, out []Outcome) []Outcome
 }
 
 func (a *alertRule) close(mo *moment, e *episode, event string, out []Outcome) []Outcome {
+	e.closed = true
 	out = a.tell(mo, e, event, out)
-	out[len(out)-1].Life.Status = StatusClosed
 	mo.st.end(a)
 	return out
 }
@@ -391,22 +404,11 @@ func (p *Program) inhibit(mo *moment, before int, out []Outcome) []Outcome {
 		}
 		was := e.suppression() != nil
 		e.inhibitors = by
-		raised := slices.IndexFunc(out[before:], func(o Outcome) bool { return o.ID == e.id && o.Life.Event == EventRaised })
+		raised := slices.IndexFunc(out[before:], func(o Outcome) bool { return o.ID == e.id && o.tells(EventRaised) })
 		is := e.suppression() != nil
 		switch {
 		case raised >= 0 && is:
-			e.told, e.toldAt = false, noTime
-			for i := range out[before+raised:] {
-				o := &out[before+raised+i]
-				if o.ID != e.id { // else it was told beside it
-					continue
-				}
-				if !o.Life.Silent {
-					e.unheard++
-					mo.st.counters.rules[a.index].Quiet++
-				}
-				o.Life.Silent, o.Life.Status, o.Life.Suppression = true, e.status(a, false), e.suppression()
-			}
+			out = a.hush(mo, e, before+raised, out)
 		case is && !was:
 			out = a.tell(mo, e, EventSuppressed, out)
 		case was && !is:
@@ -414,4 +416,27 @@ func (p *Program) inhibit(mo *moment, before int, out []Outcome) []Outcome {
 		}
 	}
 	return out
+}
+
+// hush makes what was told of an alert that was raised by the same cause untold.
+func (a *alertRule) hush(mo *moment, e *episode, raised int, out []Outcome) []Outcome {
+	e.told, e.toldAt = false, noTime
+	for i := range out[raised:] {
+		o := &out[raised+i]
+		if o.ID != e.id || o.Life == nil { // else it was told beside it
+			continue
+		}
+		if !o.Life.Silent {
+			e.unheard++
+			mo.st.counters.rules[a.index].Quiet++
+		}
+		o.Life.Silent, o.Life.Status, o.Life.Suppression = true, e.status(a, false), e.suppression()
+	}
+	told := func(o Outcome) bool { return o.ID == e.id && o.Kind == Notification }
+	return append(out[:raised], slices.DeleteFunc(out[raised:], told)...)
+}
+
+// tells says whether the outcome tells of an event of its episode.
+func (o *Outcome) tells(event string) bool {
+	return o.Life != nil && o.Life.Event == event || o.Notice != nil && o.Notice.Event == event
 }

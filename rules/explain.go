@@ -86,8 +86,13 @@ func (x *Explainer) Hold() time.Duration { return x.spec.For }
 // Shadow says whether nobody is told of what it decides.
 func (x *Explainer) Shadow() bool { return x.rule.shadow }
 
-// Alerts says whether it is an alert.
-func (x *Explainer) Alerts() bool { return x.spec.Alert != nil }
+// Does is the kind of what the rule makes: an alert may have others beside it.
+func (x *Explainer) Does() Kind {
+	if x.spec.Alert == nil {
+		return Output
+	}
+	return x.spec.Alert.Does
+}
 
 // Asks is the hash of what the rule asks, which its alerts carry as revision.
 func (x *Explainer) Asks() string { return x.rule.hash }
@@ -389,7 +394,12 @@ func (o *Outcome) inWords(at time.Time) string {
 	if !o.At.Equal(at) {
 		when = " at " + clock(o.At, at) + ", by the clock"
 	}
-	if o.Kind != Alert || o.Life == nil {
+	switch {
+	case o.Refused != "":
+		return o.Refused + when + ": a dead letter"
+	case o.Sticker != nil || o.Notice != nil:
+		return o.Does() + when
+	case o.Life == nil:
 		return fmt.Sprintf("%s %s%s", o.Kind, o.Data, when)
 	}
 	text := fmt.Sprintf("alert %s %s%s", o.ID, o.Life.Event, when)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tocsin.internal/rules/duration"
+	"tocsin.internal/rules/words"
 )
 
 // Remembered is what a rule remembers of one twin at a time, for people.
@@ -221,7 +222,7 @@ func (d *Remembered) parts(r *stateful, p *parts, at int64) {
 
 // inWords is a span as rules are written, such as 5m or 1h30m.
 func inWords(nanos int64) string {
-	return strings.Trim(string(duration.Append(nil, time.Duration(nanos))), `"`)
+	return duration.Text(time.Duration(nanos))
 }
 
 // clock is a time of the day, with the day where it is another one than of.
@@ -236,8 +237,8 @@ func clock(t, of time.Time) string {
 
 // words say what is remembered, the phase first.
 func (d *Remembered) words(r *stateful, at time.Time) []string {
-	words := []string{d.phaseWords(r, at)}
-	say := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	told := []string{d.phaseWords(r, at)}
+	say := func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
 	if r != nil && r.absent != nil && !d.LastSample.IsZero() {
 		say("last sample %s, silent for %s of %s", clock(d.LastSample, at), inWords(nanos(at)-nanos(d.LastSample)), inWords(int64(r.absent.For)))
 	}
@@ -245,7 +246,7 @@ func (d *Remembered) words(r *stateful, at time.Time) []string {
 		if w.Samples == 0 {
 			say("%s window is empty", w.Type)
 		} else {
-			say("%s window holds %s since %s", w.Type, plural(w.Samples, "sample"), clock(w.From, at))
+			say("%s window holds %s since %s", w.Type, words.Count(w.Samples, "sample"), clock(w.From, at))
 		}
 	}
 	if d.Repeat != nil {
@@ -269,7 +270,7 @@ func (d *Remembered) words(r *stateful, at time.Time) []string {
 		say("%d of %d steps seen since %s", q.Have, q.Want, clock(q.Since, at))
 	}
 	if g := d.Group; g != nil {
-		say("%s, %d of them fresh, %d true", plural(g.Members, "member"), g.Fresh, g.True)
+		say("%s, %d of them fresh, %d true", words.Count(g.Members, "member"), g.Fresh, g.True)
 	}
 	for _, j := range d.Joined {
 		say("%s is %s of %s", j.Name, j.Data, clock(j.At, at))
@@ -283,7 +284,7 @@ func (d *Remembered) words(r *stateful, at time.Time) []string {
 	if d.Waits {
 		say("its timers wait for the next sample")
 	}
-	return append(words, d.Alert.words(at)...)
+	return append(told, d.Alert.words(at)...)
 }
 
 func (d *Remembered) phaseWords(r *stateful, at time.Time) string {
@@ -328,11 +329,4 @@ func (s *Suppression) words(at time.Time) string {
 		return "suppressed while " + strings.Join(s.Rules, ", ") + " fires"
 	}
 	return "suppressed outside its schedule"
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

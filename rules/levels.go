@@ -77,8 +77,9 @@ func (a *alertRule) reach(j *judgement, e *episode, level uint8, out []Outcome) 
 	if a.severityOf(e) == was {
 		return out
 	}
+	j.was = was
 	out = a.tell(j.moment, e, EventUpdated, out)
-	out[len(out)-1].Life.Previous = was
+	j.was = ""
 	return out
 }
 

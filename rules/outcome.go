@@ -20,20 +20,23 @@ type Outcome struct {
 	Kind        Kind
 	Interaction string
 	Rule        string
-	Twin        string    // output: the output twin, offline the source twin; else the twin that was judged
-	Feed        string    // output: the output feed; alert: ""
-	At          time.Time // the sample's time; of an alert that Close ends, the time of the end
-	Data        []byte    // one JSON object on one line
-	Seq         uint64    // cause: the sample's Sample.Seq
-	Index       uint32    // the sample's Sample.Index
-	Ordinal     uint32    // which of the outcomes of its sample, from 0
-	Count       uint32    // of the outcomes of its sample; 0: no stream has it, and its JSON tells of Seq alone
-	Source      string    // the source twin; not in the JSON
-	Hops        uint8     // one more than the sample's
-	Topic       string    // notifications only
-	Shadow      bool      // of a rule in ModeShadow: it is recorded, and nobody is told; "mode":"shadow" in JSON
+	Twin        string         // output: the output twin, offline the source twin; else the twin that was judged
+	Feed        string         // output: the output feed; sticker: its colour; notification of a rule: its topic; alert: ""
+	At          time.Time      // the sample's time; of an alert that Close ends, the time of the end
+	Data        []byte         // one JSON object on one line
+	Seq         uint64         // cause: the sample's Sample.Seq
+	Index       uint32         // the sample's Sample.Index
+	Ordinal     uint32         // which of the outcomes of its sample, from 0
+	Count       uint32         // of the outcomes of its sample; 0: no stream has it, and its JSON tells of Seq alone
+	Source      string         // the source twin; not in the JSON
+	Hops        uint8          // one more than the sample's
+	Topic       string         // notifications only
+	Sticker     *StickerChange // stickers only
+	Notice      *Notice        // notifications that a rule makes; nil of those that a route makes of alerts
+	Shadow      bool           // of a rule in ModeShadow: it is recorded, and nobody is told; "mode":"shadow" in JSON
+	Refused     string         // why this sticker or notification cannot be made: it is a dead letter, and goes nowhere; not in the JSON
 
-	// Alerts only.
+	// Of alerts, and of what they do, which has the ID alone.
 	ID       string // of the episode: stable from raise to resolve, the same after a redelivery
 	State    string // StateFiring or StateResolved
 	Severity string // critical, major, minor, warning or info

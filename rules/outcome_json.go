@@ -30,6 +30,12 @@ func (o *Outcome) AppendNames(b []byte) []byte {
 		b = AppendText(append(b, `,"state":`...), o.State)
 		b = AppendText(append(b, `,"severity":`...), o.Severity)
 		return o.Life.append(b)
+	case o.Sticker != nil:
+		b = AppendText(append(b, `,"id":`...), o.ID)
+		return o.Sticker.appendNames(b, o.Twin)
+	case o.Notice != nil:
+		b = AppendText(append(b, `,"id":`...), o.ID)
+		return o.Notice.appendNames(b)
 	case o.Topic != "":
 		b = AppendText(append(b, `,"topic":`...), o.Topic)
 		return AppendText(append(b, `,"id":`...), o.ID)
@@ -45,8 +51,13 @@ func (o *Outcome) AppendRest(b []byte) []byte {
 	if o.Shadow {
 		b = append(b, `,"mode":"shadow"`...)
 	}
-	if o.Kind == Alert {
+	switch {
+	case o.Kind == Alert:
 		b = o.appendEpisode(b)
+	case o.Sticker != nil:
+		b = o.Sticker.appendRest(b)
+	case o.Notice != nil:
+		b = o.Notice.appendRest(b)
 	}
 	b = append(b, `,"data":`...)
 	if len(o.Data) == 0 {
@@ -294,6 +305,8 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 		Mode        string            `json:"mode"`
 		Data        json.RawMessage   `json:"data"`
 		lifeJSON
+		stickerJSON
+		Body  json.RawMessage `json:"body"`
 		Cause struct {
 			Seq     uint64 `json:"seq"`
 			Index   uint32 `json:"index"`
@@ -320,11 +333,20 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 	} else {
 		life = nil
 	}
-	return Outcome{
+	o := Outcome{
 		Kind: w.Kind, Interaction: w.Interaction, Rule: w.Rule, Twin: w.Twin, Feed: feed, At: w.At, Data: w.Data,
 		Seq: w.Cause.Seq, Index: w.Cause.Index, Ordinal: w.Cause.Ordinal, Count: max(w.Cause.Count, 1), Hops: w.Cause.Hops,
 		ID: w.ID, State: w.State, Severity: w.Severity, Starts: w.Starts, Ends: w.Ends, Summary: w.Summary, Labels: w.Labels, Reason: w.Reason, Life: life, Topic: w.Topic, Shadow: w.Mode == ModeShadow,
-	}, nil
+	}
+	switch {
+	case w.Kind == Sticker && w.Op != "":
+		o.Sticker = w.change(w.Twin, w.Event)
+		o.Feed = w.Color
+	case w.Kind == Notification && len(w.Body) > 0:
+		o.Notice = &Notice{Event: w.Event, Account: w.Account, Topic: w.Topic, Recipients: w.Recipients, Body: w.Body}
+		o.Feed, o.Topic = w.Topic, ""
+	}
+	return o, nil
 }
 
 // EventID identifies the outcome to whoever may receive it twice: the same
@@ -335,6 +357,12 @@ func (o *Outcome) EventID() string {
 	for _, part := range []string{string(o.Kind), o.Interaction, o.Rule, o.Twin, o.Feed, o.ID, o.State, o.Reason, o.Topic} {
 		b = append(strconv.AppendInt(b, int64(len(part)), 10), ':')
 		b = append(b, part...)
+	}
+	if o.Sticker != nil {
+		b = o.Sticker.appendRest(o.Sticker.appendNames(b, ""))
+	}
+	if o.Notice != nil {
+		b = o.Notice.appendRest(o.Notice.appendNames(b))
 	}
 	if o.Kind == Output { // one rule may make two at one time: a wait that ends as a window closes
 		b = append(b, o.Data...)

@@ -90,6 +90,10 @@ func anyOutcome(r *rand.Rand) rules.Outcome {
 		At: when(), Data: []byte(`{"t":` + []string{"1", "2.50", `"x"`, "[]"}[r.IntN(4)] + `}`),
 		Seq: r.Uint64(), Index: uint32(r.IntN(3)), Ordinal: uint32(r.IntN(3)), Count: 1 + uint32(r.IntN(3)), Hops: uint8(r.IntN(3)),
 	}
+	if (o.Kind == rules.Sticker || o.Kind == rules.Notification) && r.IntN(2) == 0 {
+		anyAction(r, &o, text)
+		return o
+	}
 	if o.Kind != rules.Alert {
 		o.Feed = text()
 		return o

@@ -284,6 +284,9 @@ func (e *enrichment) find(properties []Property, name string) []byte {
 	return e.defaults[name]
 }
 
+// Name is what people call the property: the end of its key.
+func (p *Property) Name() string { return lastName(p.Key) }
+
 // lastName is the end of a property's key: what follows the last #, / or :.
 func lastName(key string) string {
 	for i := len(key) - 1; i >= 0; i-- {

@@ -31,7 +31,7 @@ type Program struct {
 // rule is what every kind of rule has.
 type rule struct {
 	name       string
-	kind       string // "alert" or "transformation"
+	kind       string // "alert", "sticker", "notification" or "transformation"
 	shadow     bool   // its outcomes are recorded only
 	shadowOf   string
 	hash       string // of what it asks; its state outlives edits of everything else
@@ -91,6 +91,9 @@ func (p *Program) ID() string { return p.in.ID }
 
 // Label is the interaction's name for people.
 func (p *Program) Label() string { return p.in.Label }
+
+// OutputLabel is the text of the label of output twins: see [Interaction].
+func (p *Program) OutputLabel() string { return p.in.OutputLabel }
 
 // Enabled says whether the program decides anything.
 func (p *Program) Enabled() bool { return p.in.Enabled }

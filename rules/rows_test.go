@@ -98,22 +98,30 @@ func TestRow2Enabled(t *testing.T) {
 }
 
 func TestRow4UnknownFieldsOfATwinsConfig(t *testing.T) {
-	const doc = `{"sources":[{"id":"1","modelDid":"m","feeds":[{"id":"f"}]}],"rules":[{"transformation":{"colour":"red",` +
+	const doc = `{"id":"other","version":2,"sources":[{"id":"1","modelDid":"m","host":"h","feeds":[{"id":"f","unit":"C"}]}],"rules":[{"transformation":{"colour":"red",` +
 		`"sourceId":"1","sourceFeedId":"f","outputFeedId":"o","outputFieldId":"v","outputTrueValue":1,"conditions":[{"jsonLogic":{"var":"t"},"fieldsIncluded":[]}]}}]}`
 	in, err := rules.DecodeConfig("did:i", "Label", nil, "did:i", []byte(doc))
 	require.NoError(t, err)
 	p, err := rules.Compile(in)
 	require.NoError(t, err)
 	assert.Equal(t, "did:i", p.ID())
-	require.Len(t, p.Warnings(), 2)
-	assert.ErrorContains(t, p.Warnings()[0], `/rules/0/transformation/colour: unknown field "colour"; want one of`)
-	assert.ErrorContains(t, p.Warnings()[1], `unknown field "fieldsIncluded"; want one of`)
+	left := []string{`/id: `, `/version: `, `/sources/0/host: `, `/sources/0/feeds/0/unit: `, `/rules/0/transformation/colour: unknown field "colour"; want one of`, `unknown field "fieldsIncluded"; want one of`}
+	require.Len(t, p.Warnings(), len(left))
+	for i, w := range p.Warnings() {
+		assert.ErrorContains(t, w, left[i])
+	}
 
 	_, err = rules.Decode("did:i", []byte(doc))
 	assert.ErrorContains(t, err, `/rules/0/transformation/colour: unknown field "colour"`, "in a file it is an error")
-	_, err = rules.DecodeConfig("did:i", "", nil, "x", []byte(`{"id":"other","sources":[],"rules":[{"alert":{"colour":"red"}}]}`))
-	assert.ErrorContains(t, err, `/id: unknown field "id"`)
+	_, err = rules.DecodeConfig("did:i", "", nil, "x", []byte(`{"sources":[{"filter":{"txt":"pump"}}],"rules":[{"alert":{"colour":"red"}}]}`))
 	assert.ErrorContains(t, err, `/rules/0/alert/colour: unknown field "colour"`, "what is not IOTICS's is strict there too")
+	assert.ErrorContains(t, err, `/sources/0/filter/txt: unknown field "txt"`, "without it the filter would match more")
+
+	in, err = rules.DecodeConfig("did:i", "", nil, "x", []byte(strings.Replace(doc, "modelDid", "modelDi", 1)))
+	require.NoError(t, err)
+	_, err = rules.Compile(in)
+	assert.ErrorContains(t, err, `neither filter nor modelDid`)
+	assert.ErrorContains(t, err, `/sources/0/modelDi: unknown field "modelDi"; did you mean "modelDid"?`, "what may be missing is said with what is")
 }
 
 func TestRow7OutputSample(t *testing.T) {

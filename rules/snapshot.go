@@ -12,8 +12,9 @@ import (
 	"tocsin.internal/rules/series"
 )
 
-// snapshotVersion changes with every change of the form that Append writes.
-// Version 1 knew simple alerts only; it is still read.
+// snapshotVersion changes with every change of the form that Append writes, but
+// not with a member that only a rule of a newer form has: who reads it knows
+// that rule. Version 1 knew simple alerts only; it is still read.
 const snapshotVersion = 2
 
 // Append appends the state as one line of JSON, for LoadState of the same program.
@@ -86,6 +87,8 @@ type episodeJSON struct {
 	Inhibitors  []string     `json:"inhibitors,omitempty"`
 	ClosedHours bool         `json:"closedHours,omitempty"`
 	HoursAt     int64        `json:"hoursAt,omitempty"`
+	Put         []putSticker `json:"put,omitempty"`
+	Fills       rawJSON      `json:"fills,omitempty"`
 }
 
 func optional(t int64) *int64 {
@@ -116,14 +119,14 @@ func encoded(v any) []byte {
 func (a *alertRule) encode(e *episode) []byte {
 	return encoded(&episodeJSON{
 		a.hash, e.id, e.number, e.active, e.told, e.flapping, e.level, e.starts, optional(e.ends), optional(e.pending), e.since, optional(e.levelAt), optional(e.toldAt), e.toldRank,
-		e.seen, e.raises, e.repeats, e.unheard, e.summary, e.description, e.data, e.ack, e.shelf, e.inhibitors, e.closedHours, e.hoursAt,
+		e.seen, e.raises, e.repeats, e.unheard, e.summary, e.description, e.data, e.ack, e.shelf, e.inhibitors, e.closedHours, e.hoursAt, e.put, e.fills,
 	})
 }
 
 func (w *episodeJSON) episode() *episode {
 	return &episode{
 		w.ID, w.Number, w.Active, w.Told, w.Flapping, w.Level, w.Starts, orNoTime(w.Ends), orNoTime(w.Pending), w.Since, orNoTime(w.LevelAt), orNoTime(w.ToldAt), w.ToldRank,
-		w.Seen, w.Raises, w.Repeats, w.Unheard, w.Summary, w.Description, w.Data, w.Ack, w.Shelf, w.Inhibitors, w.ClosedHours, w.HoursAt,
+		w.Seen, w.Raises, w.Repeats, w.Unheard, w.Summary, w.Description, w.Data, w.Ack, w.Shelf, w.Inhibitors, w.ClosedHours, w.HoursAt, w.Put, w.Fills, false,
 	}
 }
 

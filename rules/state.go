@@ -269,10 +269,15 @@ func (p *Program) Prime(names []string, past, st *State, twin string, out []Outc
 			continue
 		}
 		e.number = 1
-		o := a.outcome(p, twin, timeOf(e.starts), e, EventRaised, ReasonCondition)
-		o.Data = slices.Clone(e.data)
-		o.Life.Silent = !e.told
-		out = append(out, o)
+		if a.does == Alert {
+			o := a.outcome(p, twin, timeOf(e.starts), e, EventRaised, ReasonCondition)
+			o.Data = slices.Clone(e.data)
+			o.Life.Silent = !e.told
+			out = append(out, o)
+		}
+		e.put = nil
+		mo := moment{p: p, st: st, twin: twin, at: timeOf(e.starts)}
+		out = a.act(&mo, e, EventRaised, tellingOf(EventRaised, !e.told, false), out)
 	}
 	st.rest()
 	return out

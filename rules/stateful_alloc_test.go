@@ -14,10 +14,11 @@ import (
 // caller that uses a sample and the slice again has no allocation at all.
 func TestRememberingAllocatesNothing(t *testing.T) {
 	const (
-		held = `"for":"15m","clearCondition":{"jsonLogic":{"<":[{"var":"t"},95]}},"conditions":[{"jsonLogic":{">":[{"var":"t"},100]}}]`
-		rate = `"rate":{"field":"t","per":"1m"},"conditions":[{"jsonLogic":{">":[{"var":"$rate.t"},1000]}}]`
-		move = `"rate":{"field":"t"},"conditions":[{"jsonLogic":{"!=":[{"var":"$rate.t"},0]}}]`
-		mean = `"window":{"type":"tumbling","size":"1m"},"aggregate":{"mean":{"op":"avg","field":"t"}},"conditions":[{"jsonLogic":{">":[{"var":"$agg.mean"},100]}}]`
+		held  = `"for":"15m","clearCondition":{"jsonLogic":{"<":[{"var":"t"},95]}},"conditions":[{"jsonLogic":{">":[{"var":"t"},100]}}]`
+		doing = `"stickers":[{"color":"{{severity}}-{{t}}","recipients":["u"],"removeOnClear":true}],"notifications":[{"topic":"t.{{t}}"}],`
+		rate  = `"rate":{"field":"t","per":"1m"},"conditions":[{"jsonLogic":{">":[{"var":"$rate.t"},1000]}}]`
+		move  = `"rate":{"field":"t"},"conditions":[{"jsonLogic":{"!=":[{"var":"$rate.t"},0]}}]`
+		mean  = `"window":{"type":"tumbling","size":"1m"},"aggregate":{"mean":{"op":"avg","field":"t"}},"conditions":[{"jsonLogic":{">":[{"var":"$agg.mean"},100]}}]`
 	)
 	for _, tt := range []struct {
 		name, fields string
@@ -33,6 +34,7 @@ func TestRememberingAllocatesNothing(t *testing.T) {
 		{"rate", rate, nil, time.Second, []string{`{"t":90.5}`, `{"t":97}`, `{"t":91}`}, false, false},
 		{"rate, firing", move, nil, time.Second, []string{`{"t":1}`, `{"t":101}`, `{"t":201}`, `{}`}, true, false},
 		{"window", mean, nil, time.Second, []string{`{"t":90.5}`, `{"t":97}`, `{"t":101}`}, false, true},
+		{"stickers and notifications", doing + held, []string{`{"t":101}`, `{"t":101}`}, 16 * time.Minute, []string{`{"t":101}`, `{"t":97}`, `{}`}, true, false},
 		{"window, firing", mean, []string{`{"t":101}`, `{"t":120}`}, time.Minute, []string{`{"t":101}`, `{"t":120}`}, true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

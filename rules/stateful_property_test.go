@@ -29,6 +29,9 @@ func (a anyRule) has(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return a.members[name] != "" })
 }
 
+// alerts says whether it is an alert, or one that is not told.
+func (a anyRule) alerts() bool { return a.kind != "transformation" }
+
 func (a anyRule) text() string {
 	var b strings.Builder
 	for i, name := range slices.Sorted(maps.Keys(a.members)) {
@@ -61,7 +64,7 @@ var cores = []func(r *rand.Rand, a anyRule){
 		}
 	},
 	func(r *rand.Rand, a anyRule) {
-		if a.kind != "alert" {
+		if !a.alerts() {
 			a.members["conditions"] = conditions(comparison(r))
 			return
 		}
@@ -112,6 +115,7 @@ var cores = []func(r *rand.Rand, a anyRule){
 type extra struct {
 	name   string
 	alerts bool // it is of alerts only
+	told   bool // and of those that are told
 	not    []string
 	needs  []string // one of them
 	value  func(r *rand.Rand) string
@@ -146,32 +150,45 @@ var extras = []extra{
 	{name: "lowering", alerts: true, needs: []string{"levels"}, value: oneOf("false")},
 	{name: "repeatInterval", alerts: true, value: oneOf(`"41s"`, `"1m"`)},
 	{name: "flapping", alerts: true, not: []string{"absent"}, value: oneOf(`{"window":4,"low":0.2,"high":0.5}`, `{}`)},
-	{name: "latched", alerts: true, value: oneOf("true")},
-	{name: "ackRequired", alerts: true, value: oneOf("true")},
+	{name: "latched", told: true, value: oneOf("true")},
+	{name: "ackRequired", told: true, value: oneOf("true")},
+	{name: "stickers", told: true, value: oneOf(
+		`[{"color":"red","recipients":["u"],"note":"{{summary}}","validity":"1h"},{"op":"remove","color":"red"}]`,
+		`[{"on":["raised","updated"],"color":"{{severity}}","twin":"{{twin}}-{{a}}","recipients":["u"],"removeOnClear":true},{"on":"acknowledged","op":"remove","color":"of-{{c.d}}"}]`,
+	)},
+	{name: "notifications", told: true, value: oneOf(`[{"topic":"t"},{"topic":"of.{{b}}","on":["raised","cleared","unsuppressed"],"body":["{{a}}",{"x":"{{event}}"}]}]`, `[{"on":["updated","cleared","repeated","shelved"],"topic":"t"}]`)},
 	{name: "emit", not: []string{"alert"}, value: oneOf(`"every"`, `"onChange"`, `"edge"`)},
 }
 
 func anyStateful(r *rand.Rand, i int) anyRule {
-	a := anyRule{pick(r, "alert", "alert", "transformation"), map[string]string{
+	a := anyRule{pick(r, "alert", "alert", "transformation", "sticker", "notification"), map[string]string{
 		"id": fmt.Sprintf(`"r%d"`, i), "sourceId": pick(r, `"1"`, `"1"`, `"2"`), "sourceFeedId": pick(r, `"f"`, `"f"`, `"g"`),
 	}}
 	if i < 2 { // so that each feed has a rule: others' samples let nothing fall due
 		a.members["sourceFeedId"] = []string{`"f"`, `"g"`}[i]
 	}
-	if a.kind == "alert" {
+	switch a.kind {
+	case "alert":
 		a.members["severity"], a.members["summary"] = pick(r, `"major"`, `"critical"`), `"{{a}} of {{twin}}"`
-	} else {
+	case "sticker":
+		maps.Copy(a.members, map[string]string{
+			"color": pick(r, `"red"`, `"of-{{a}}-{{severity}}"`), "note": `"{{summary}} {{twin}}"`, "recipients": `["u"]`, "on": pick(r, `"raised"`, `["raised","updated"]`),
+			"removeOnClear": pick(r, "true", "false"),
+		})
+	case "notification":
+		maps.Copy(a.members, map[string]string{"topic": pick(r, `"t"`, `"{{rule}}.{{b}}"`), "on": pick(r, `"raised"`, `["raised","cleared","updated","repeated"]`)})
+	default:
 		maps.Copy(a.members, map[string]string{"outputFeedId": `"o"`, "outputFieldId": fmt.Sprintf(`"v%d"`, i), "outputTrueValue": "1", "outputFalseValue": pick(r, "0", "null")})
 	}
 	cores[r.IntN(len(cores))](r, a)
 	for _, e := range extras {
-		isOfOtherKind := e.alerts && a.kind != "alert" || e.name == "emit" && a.kind == "alert"
+		isOfOtherKind := e.alerts && !a.alerts() || e.told && a.kind != "alert" || e.name == "emit" && a.alerts()
 		if isOfOtherKind || r.IntN(4) > 0 || a.has(e.not...) || len(e.needs) > 0 && !a.has(e.needs...) {
 			continue
 		}
 		a.members[e.name] = e.value(r)
 	}
-	if a.kind == "alert" && i > 0 && r.IntN(4) == 0 {
+	if a.alerts() && i > 0 && r.IntN(4) == 0 {
 		a.members["inhibitedBy"] = `["r0"]`
 	}
 	return a
@@ -494,9 +511,7 @@ func TestEpisodes(t *testing.T) {
 		lives, ids, events := map[string]*life{}, map[string]bool{}, map[string]string{}
 		for _, o := range c.play(each(time.Second), nil).outcomes {
 			what := fmt.Sprintf("%s of %s at %s", cmp.Or(o.Feed, o.ID), o.Rule, o.At)
-			if o.Life != nil {
-				what += " " + o.Life.Event
-			}
+			what += " " + o.Event()
 			assert.Empty(t, events[o.EventID()], "event id twice: %s", what)
 			events[o.EventID()] = what
 			assert.True(t, json.Valid(o.AppendJSON(nil)))
@@ -562,6 +577,10 @@ func TestAdoptGoesOn(t *testing.T) {
 					continue // the throttle is of what it sends
 				}
 				all = append(all, fmt.Sprint(o.Rule, o.At, string(o.Data)))
+			case o.Kind != rules.Alert:
+				if o.Sticker != nil && o.Refused == "" && (o.Sticker.Event == rules.EventRaised || o.Sticker.Event == rules.EventCleared) {
+					all = append(all, fmt.Sprint(o.Rule, o.ID, o.At, o.Sticker.Op, o.Sticker.Event, o.Sticker.Twin))
+				}
 			case words:
 				all = append(all, fmt.Sprint(o.Rule, o.ID, o.At, o.Life.Event, o.Life.Number, o.Life.Silent, o.Life.Active, o.Reason))
 			case o.Life.Event == rules.EventRaised || o.Life.Event == rules.EventCleared:

@@ -100,6 +100,8 @@ func story(t *testing.T, doc string, steps ...string) []string {
 			out = p.Tick(at, "m1", st, uint64(i+1), nil)
 		case "act":
 			out = p.Act(rules.Action{Do: data, ID: last.ID, Interaction: "i", Rule: last.Rule, By: "ann", Comment: "why", Until: at.Add(time.Minute)}, at, "m1", st, nil)
+		case "close":
+			out = p.Close(at, "m1", st, data, nil)
 		default:
 			s := rules.Sample{Twin: "m1", Feed: feed, At: at, Data: []byte(data), Seq: uint64(i + 1)}
 			out = p.Eval(&s, st, nil)
@@ -112,7 +114,9 @@ func story(t *testing.T, doc string, steps ...string) []string {
 		st = loaded // each step goes on from a snapshot
 		for _, o := range out {
 			told = append(told, tell(&o))
-			last = o
+			if o.Kind == rules.Alert {
+				last = o
+			}
 		}
 	}
 	return told
@@ -122,6 +126,12 @@ func tell(o *rules.Outcome) string {
 	at := fmt.Sprintf("%g", o.At.Sub(start).Seconds())
 	if o.Kind == rules.Output {
 		return at + " " + o.Feed + " " + string(o.Data)
+	}
+	if o.Refused != "" {
+		return at + " refused: " + o.Refused
+	}
+	if o.Sticker != nil || o.Notice != nil {
+		return at + " " + o.Event() + ": " + o.Does()
 	}
 	text := at + " " + o.Life.Event
 	if o.Rule != "a" {

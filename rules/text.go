@@ -26,6 +26,9 @@ func (in *Interaction) appendJSON(b []byte) []byte {
 	}
 	b = strconv.AppendBool(append(b, `],"enabled":`...), in.Enabled)
 	b = appendMode(b, in.Mode, in.ShadowOf)
+	if in.OutputLabel != "" {
+		b = AppendText(append(b, `,"outputLabel":`...), in.OutputLabel)
+	}
 	b = append(b, `,"sources":[`...)
 	for i := range in.Sources {
 		b = in.Sources[i].appendJSON(appendComma(b, i))
@@ -57,11 +60,7 @@ func (s *SourceSpec) appendJSON(b []byte) []byte {
 }
 
 func (r *RuleSpec) appendJSON(b []byte) []byte {
-	if r.Alert != nil {
-		b = append(b, `{"alert":{`...)
-	} else {
-		b = append(b, `{"transformation":{`...)
-	}
+	b = append(append(append(b, `{"`...), r.kind()...), `":{`...)
 	if r.ID != "" {
 		b = append(AppendText(append(b, `"id":`...), r.ID), ',')
 	}
@@ -83,6 +82,11 @@ func (r *RuleSpec) appendJSON(b []byte) []byte {
 	}
 	if r.Alert != nil {
 		b = r.Alert.appendJSON(b)
+		for _, name := range actionNames[r.Alert.Does] {
+			if m := r.raw.Member(name); !m.IsZero() {
+				b = appendRaw(append(append(append(b, `,"`...), name...), `":`...), m)
+			}
+		}
 	} else {
 		b = r.Transformation.appendJSON(b)
 	}
@@ -109,7 +113,9 @@ func (t *Transformation) appendJSON(b []byte) []byte {
 }
 
 func (a *AlertSpec) appendJSON(b []byte) []byte {
-	b = AppendText(append(b, `,"severity":`...), cmp.Or(a.Label, a.Severity))
+	if word := cmp.Or(a.Label, a.Severity); word != "" {
+		b = AppendText(append(b, `,"severity":`...), word)
+	}
 	if a.Summary != "" {
 		b = AppendText(append(b, `,"summary":`...), a.Summary)
 	}
@@ -118,6 +124,9 @@ func (a *AlertSpec) appendJSON(b []byte) []byte {
 	}
 	if a.Runbook != "" {
 		b = AppendText(append(b, `,"runbook":`...), a.Runbook)
+	}
+	if a.Does != Alert {
+		return b
 	}
 	return appendLabels(append(b, `,"labels":`...), a.Labels)
 }

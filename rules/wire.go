@@ -19,11 +19,17 @@ func (s *Sample) AppendLine(b []byte) []byte {
 	return append(b, '}')
 }
 
-// Event is the transition that an alert's outcome tells of, by the name that
-// subjects use: one of the Event names. Other kinds have none.
+// Event is the transition that an alert's outcome tells of, or that made what a
+// rule does, by the name that subjects use: one of the Event names. Outputs and
+// commands have none.
 func (o *Outcome) Event() string {
-	if o.Life != nil {
+	switch {
+	case o.Life != nil:
 		return o.Life.Event
+	case o.Sticker != nil:
+		return o.Sticker.Event
+	case o.Notice != nil:
+		return o.Notice.Event
 	}
 	switch o.State {
 	case StateFiring:

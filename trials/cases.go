@@ -296,11 +296,9 @@ func (c *caseReader) asserts(out *Case) {
 // outcomeFields are the members that an outcome can have, each with the words it
 // can be where it is one of few.
 var outcomeFields = map[string][]string{
-	"kind": {string(rules.Output), string(rules.Alert), string(rules.Notification), string(rules.Sticker), string(rules.Command)},
-	"event": {
-		rules.EventRaised, rules.EventUpdated, rules.EventCleared, rules.EventRepeated, rules.EventAcknowledged, rules.EventUnacknowledged, rules.EventCommented,
-		rules.EventShelved, rules.EventUnshelved, rules.EventSuppressed, rules.EventUnsuppressed, rules.EventFlapping, rules.EventReset, rules.EventClosed,
-	},
+	"kind":  {string(rules.Output), string(rules.Alert), string(rules.Notification), string(rules.Sticker), string(rules.Command)},
+	"event": rules.ActionEvents(),
+	"op":    {rules.PutSticker, rules.RemoveSticker},
 	"mode":  {"shadow"},
 	"state": {rules.StateFiring, rules.StateResolved},
 	"status": {
@@ -316,6 +314,7 @@ var outcomeFields = map[string][]string{
 	"seq": nil, "key": nil, "fingerprint": nil, "severityLabel": nil, "pendingSince": nil, "ack": nil, "latched": nil, "flapping": nil,
 	"suppression": nil, "counts": nil, "notify": nil, "by": nil, "comment": nil, "description": nil, "runbook": nil, "revision": nil,
 	"startsAt": nil, "endsAt": nil, "summary": nil, "labels": nil,
+	"color": nil, "onTwin": nil, "account": nil, "note": nil, "recipients": nil, "validity_ts": nil, "publish": nil, "onExisting": {rules.KeepSticker, rules.ReplaceSticker, rules.RefuseSticker}, "onRemove": {rules.Acknowledge, rules.Clear}, "body": nil,
 }
 
 // partial reads members of an outcome. A slip would let a test pass that forbids

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 )
 
 // compare says what came otherwise than it was wanted.
@@ -365,7 +366,7 @@ func inOrder(lines []wantedLine, got []told, lineOf func(int) int) (out []pair) 
 // sameThing says whether two outcomes tell of the same: the same event of the
 // same rule about the same twin.
 func sameThing(a, b map[string]any) bool {
-	for _, name := range []string{"kind", "interaction", "rule", "twin", "feed", "event", "state"} {
+	for _, name := range []string{"kind", "interaction", "rule", "twin", "feed", "event", "state", "op", "color", "topic"} {
 		if !reflect.DeepEqual(a[name], b[name]) {
 			return false
 		}
@@ -384,7 +385,7 @@ func brief(v map[string]any) string {
 		if event == "" {
 			event = text("state")
 		}
-		parts = append(parts, event, text("severity"))
+		parts = append(parts, event, text("severity"), text("op"), text("color"), text("topic"))
 	}
 	if at, ok := parseAbsolute(text("occurredAt")); ok {
 		parts = append(parts, "at "+clockTime(at))
@@ -422,13 +423,6 @@ func clockTime(at time.Time) string {
 	return at.Format("15:04:05Z")
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // update writes what came to outcomes.ndjson, and says what that changes.
 func (c *Case) update(got []told) (string, error) {
 	var text []byte
@@ -438,7 +432,7 @@ func (c *Case) update(got []told) (string, error) {
 	before, err := os.ReadFile(c.Place)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Sprintf("written  %s  %s", c.Place, plural(len(got), "outcome")), os.WriteFile(c.Place, text, 0o644)
+		return fmt.Sprintf("written  %s  %s", c.Place, words.Count(len(got), "outcome")), os.WriteFile(c.Place, text, 0o644)
 	case err != nil:
 		return "", err
 	case bytes.Equal(before, text):

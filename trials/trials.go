@@ -75,6 +75,20 @@ func Find(dirs ...string) ([]*Folder, error) {
 	return out, nil
 }
 
+// Check says what is wrong with the tests of a tests.json by the rules beside it,
+// and how many there are. Rules that cannot be loaded are not its business.
+func Check(file string) (count int, err error) {
+	f := load(filepath.Dir(file))
+	if f.programs == nil {
+		return 0, nil
+	}
+	errs := []error{f.Err}
+	for _, c := range f.Cases {
+		errs = append(errs, c.Err)
+	}
+	return len(f.Cases), strictjson.Join(errs...)
+}
+
 // find are the folders with rules.
 func find(dir string) ([]string, error) {
 	var out []string

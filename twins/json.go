@@ -1,6 +1,8 @@
 package twins
 
 import (
+	"bytes"
+
 	"github.com/go-json-experiment/json/jsontext"
 
 	"tocsin.internal/internal/strictjson"
@@ -100,9 +102,22 @@ func (l *location) DecodeStrict(r strictjson.Raw) error {
 	return err
 }
 
+// IDOf is the id of a twin whose upsert body AppendJSON has written; false where it
+// takes a decoder to tell.
+func IDOf(body []byte) (string, bool) {
+	rest, ok := bytes.CutPrefix(body, []byte(idPrefix))
+	end := bytes.IndexByte(rest, '"')
+	if !ok || end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 {
+		return "", false
+	}
+	return string(rest[:end]), true
+}
+
+const idPrefix = `{"twinId":"`
+
 // AppendJSON appends the twin's upsert body, which DecodeStrict reads.
 func (t *Twin) AppendJSON(b []byte) []byte {
-	b = appendText(append(b, `{"twinId":`...), t.ID)
+	b = appendText(append(b, idPrefix[:len(idPrefix)-1]...), t.ID)
 	if t.Visibility != "" {
 		b = appendText(append(b, `,"visibility":`...), t.Visibility)
 	}

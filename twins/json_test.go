@@ -106,6 +106,24 @@ func TestRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, got, 1)
 		require.True(t, want.Equal(&got[0]), "%s", text)
+		if id, ok := twins.IDOf(text); ok {
+			require.Equal(t, want.ID, id)
+		}
+	}
+}
+
+func TestIDOf(t *testing.T) {
+	for body, want := range map[string]string{
+		string((&twins.Twin{ID: "did:iotics:iotX#é"}).AppendJSON(nil)): "did:iotics:iotX#é",
+		`{"twinId":"a\"b"}`:        "",
+		`{"twinId":{"value":"a"}}`: "",
+		`{ "twinId":"a"}`:          "",
+		`{"twinId":"a`:             "",
+		``:                         "",
+	} {
+		got, ok := twins.IDOf([]byte(body))
+		assert.Equal(t, want, got, body)
+		assert.Equal(t, want != "", ok, body)
 	}
 }
 
@@ -124,9 +142,13 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, want := range all {
-			got, err := decode(string(want.AppendJSON(nil)))
+			body := want.AppendJSON(nil)
+			got, err := decode(string(body))
 			require.NoError(t, err)
 			require.True(t, want.Equal(&got[0]))
+			if id, ok := twins.IDOf(body); ok {
+				require.Equal(t, want.ID, id)
+			}
 		}
 	})
 }

@@ -9,14 +9,17 @@ import (
 	"tocsin.internal/rules"
 )
 
-// Registry holds twins by id and by property. The zero Registry is empty and
+// Registry holds twins by id, by property, by the words of their labels and
+// comments, and by place. The zero Registry is empty and
 // ready. Put and Delete exclude every other call; the others may run at once
 // with each other. The twins that it gives out are its own: they must not be
 // changed, and it never changes them, but puts others in their place.
 type Registry struct {
 	byID       map[string]*Twin
 	all        ordered
-	byProperty map[rules.Property]*ordered
+	byProperty index[rules.Property]
+	byWord     index[string]
+	byCell     index[cell]
 }
 
 // Put adds t, or puts it in the place of the twin with its id, and says
@@ -27,7 +30,7 @@ func (r *Registry) Put(t Twin) (changed bool) {
 		return false
 	}
 	if r.byID == nil {
-		r.byID, r.byProperty = map[string]*Twin{}, map[rules.Property]*ordered{}
+		r.byID, r.byProperty, r.byWord, r.byCell = map[string]*Twin{}, index[rules.Property]{}, index[string]{}, index[cell]{}
 	}
 	if known {
 		r.unlist(old)
@@ -35,12 +38,13 @@ func (r *Registry) Put(t Twin) (changed bool) {
 	r.byID[t.ID] = &t
 	r.all.put(&t)
 	for _, p := range t.Properties {
-		list := r.byProperty[p]
-		if list == nil {
-			list = new(ordered)
-			r.byProperty[p] = list
-		}
-		list.put(&t)
+		r.byProperty.add(p, &t)
+	}
+	for word := range words(&t) {
+		r.byWord.add(word, &t)
+	}
+	if t.Location != nil {
+		r.byCell.add(cellOf(*t.Location), &t)
 	}
 	return true
 }
@@ -59,13 +63,13 @@ func (r *Registry) Delete(id string) bool {
 
 func (r *Registry) unlist(t *Twin) {
 	for _, p := range t.Properties {
-		list := r.byProperty[p]
-		if list == nil {
-			continue // the twin has the property twice
-		}
-		if list.remove(t.ID); len(list.blocks) == 0 {
-			delete(r.byProperty, p)
-		}
+		r.byProperty.remove(p, t.ID)
+	}
+	for word := range words(t) {
+		r.byWord.remove(word, t.ID)
+	}
+	if t.Location != nil {
+		r.byCell.remove(cellOf(*t.Location), t.ID)
 	}
 }
 
@@ -81,13 +85,13 @@ func (r *Registry) Len() int { return len(r.byID) }
 // All are the twins in the order of their ids. The loop must not change the registry.
 func (r *Registry) All() iter.Seq[*Twin] { return r.all.each }
 
-// Matches are the twins that [Match], in the order of their ids. When the
-// filter names properties, only the twins that have the rarest one are looked
-// at. The loop must not change the registry.
+// Matches are the twins that [Match], in the order of their ids. Only the twins
+// are looked at that have the rarest of the properties, a word of the text, or
+// lie around the place. The loop must not change the registry.
 func (r *Registry) Matches(f *rules.Filter) iter.Seq[*Twin] {
 	return func(yield func(*Twin) bool) {
 		m := newMatcher(f)
-		for t := range r.candidates(f).each {
+		for t := range r.candidates(&m) {
 			if _, ok := m.match(t); ok && !yield(t) {
 				return
 			}
@@ -95,19 +99,71 @@ func (r *Registry) Matches(f *rules.Filter) iter.Seq[*Twin] {
 	}
 }
 
-// candidates is the shortest list that holds every match.
-func (r *Registry) candidates(f *rules.Filter) *ordered {
-	shortest := &r.all
-	for _, p := range f.Properties {
-		list := r.byProperty[p]
-		if list == nil {
-			return new(ordered)
-		}
-		if list.len < shortest.len {
-			shortest = list
+// candidates are few twins among which is every match, in the order of their ids.
+func (r *Registry) candidates(m *matcher) iter.Seq[*Twin] {
+	rarest := list{many: &r.all}
+	for _, p := range m.filter.Properties {
+		if l := r.byProperty[p]; l.len() < rarest.len() {
+			rarest = l
 		}
 	}
-	return shortest
+	best, cost := rarest.each, rarest.len()
+	for _, lists := range [][]list{r.withText(m), r.within(m.filter.Location)} {
+		n := 0
+		for _, l := range lists {
+			n += l.len()
+		}
+		switch {
+		case lists == nil || n >= cost:
+		case len(lists) == 1:
+			best, cost = lists[0].each, n
+		case gatherCost*n < cost: // they have to be brought into their order first
+			best, cost = gathered(lists), gatherCost*n
+		}
+	}
+	return best
+}
+
+// gatherCost is how much more it takes to gather a twin from several lists than
+// to pass by one in a list.
+const gatherCost = 4
+
+// gathered are the twins of several lists in the order of their ids, each once.
+func gathered(lists []list) iter.Seq[*Twin] {
+	return func(yield func(*Twin) bool) {
+		var all []*Twin
+		for _, l := range lists {
+			for t := range l.each {
+				all = append(all, t)
+			}
+		}
+		slices.SortFunc(all, func(a, b *Twin) int { return cmp.Compare(a.ID, b.ID) })
+		slices.Values(slices.Compact(all))(yield)
+	}
+}
+
+// withText are lists in one of which is every twin that has a keyword of the
+// text, as each has all words of one; nil where the text asks for nothing.
+func (r *Registry) withText(m *matcher) []list {
+	if m.filter.Text == "" {
+		return nil
+	}
+	lists := []list{{}}
+	for _, k := range m.keywords {
+		rarest := r.byWord[folded(k[0])]
+		for _, word := range k[1:] {
+			if l := r.byWord[folded(word)]; l.len() < rarest.len() {
+				rarest = l
+			}
+		}
+		if rarest.len() > 0 {
+			lists = append(lists, rarest)
+		}
+	}
+	if len(lists) > 1 {
+		lists = lists[1:]
+	}
+	return lists
 }
 
 // The sizes of a page of search results.
@@ -126,16 +182,27 @@ type Query struct {
 // Search is the page of the twins that [Match], those with more of the text's
 // keywords first, and else in the order of their ids.
 func (r *Registry) Search(q Query) []*Twin {
+	from, to := q.bounds(r.Len())
+	found := r.Ranked(&q.Filter, to)
+	return found[min(from, len(found)):]
+}
+
+// bounds are the page in a list of at most so many.
+func (q *Query) bounds(most int) (from, to int) {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
-	from := min(max(q.Offset, 0), r.Len())
-	to := from + min(limit, MaxLimit)
+	from = min(max(q.Offset, 0), most)
+	return from, from + min(limit, MaxLimit)
+}
 
-	m := newMatcher(&q.Filter)
+// Ranked are the first of the twins that [Match], at most so many, in the order of
+// Search.
+func (r *Registry) Ranked(f *rules.Filter, to int) []*Twin {
+	m := newMatcher(f)
 	byScore := make([][]*Twin, len(m.keywords)+1)
-	for t := range r.candidates(&q.Filter).each {
+	for t := range r.candidates(&m) {
 		score, ok := m.match(t)
 		if !ok {
 			continue
@@ -149,7 +216,7 @@ func (r *Registry) Search(q Query) []*Twin {
 	}
 	slices.Reverse(byScore)
 	found := slices.Concat(byScore...)
-	return found[min(from, len(found)):min(to, len(found))]
+	return found[:min(to, len(found))]
 }
 
 // Suggest is the id that someone who wrote id may have meant: the one with the

@@ -140,10 +140,13 @@ func anyFilter(r *rand.Rand) rules.Filter {
 		f.Properties = append(f.Properties, anyProperty(r))
 	}
 	if r.IntN(3) == 0 {
-		f.Text = pick(r, "pump", "pump_2 north", "SÜD pumpe 1", "-")
+		f.Text = pick(r, "pump", "pump_2 north", "SÜD pumpe 1", "-", "PUMP \u212aelvin", "turbine", "turbine pump")
 	}
 	if r.IntN(3) == 0 {
-		f.Location = &rules.Circle{RadiusKm: pick(r, 1, 6000, 12000.0)}
+		f.Location = &rules.Circle{
+			Location: rules.Location{Lat: pick(r, 0, 51.4, -51.5, 89.9, -90), Lon: pick(r, 0, -0.2, 179.9, -179.9, 90.0)},
+			RadiusKm: pick(r, 0, 1, 30, 600, 6000, 12000, 30000.0),
+		}
 	}
 	return f
 }

@@ -34,6 +34,17 @@ func (t *Twin) Label() string {
 	return t.ID
 }
 
+// Values are the values of the properties with the key, or whose key ends with
+// it behind a # or /.
+func (t *Twin) Values(key string) (out []string) {
+	for _, p := range t.Properties {
+		if p.Key == key || p.Key[strings.LastIndexAny(p.Key, "#/")+1:] == key {
+			out = append(out, p.Value.Value)
+		}
+	}
+	return out
+}
+
 func (t *Twin) label() (rules.Literal, bool) {
 	for _, p := range t.Properties {
 		if p.Key == rules.PropLabel && strings.TrimSpace(p.Value.Value) != "" {

@@ -62,7 +62,7 @@ func anyTwin(r *rand.Rand) twins.Twin {
 		t.Properties = append(t.Properties, anyProperty(r))
 	}
 	if r.IntN(2) == 0 {
-		t.Location = &rules.Location{Lat: pick(r, 0, 51.5, -90, 1e-9), Lon: pick(r, 0, -0.1, 179.99, -180)}
+		t.Location = &rules.Location{Lat: pick(r, 0, 51.5, -51.49, 89.95, -90, 90, 1e-9, -0.01), Lon: pick(r, 0, -0.1, -0.15, 179.99, -180, 180, 90.0)}
 	}
 	for i := range r.IntN(3) {
 		f := rules.Feed{ID: fmt.Sprintf("f%d", i), StoreLast: r.IntN(2) == 0}

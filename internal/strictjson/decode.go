@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 )
 
@@ -55,22 +55,22 @@ func (r Raw) Missing(name string) error {
 var (
 	rawType      = reflect.TypeFor[Raw]()
 	durationType = reflect.TypeFor[time.Duration]()
-	decoderType  = reflect.TypeFor[Decoder]()
 )
 
 func (d *decoding) value(r Raw, v reflect.Value) {
 	t := v.Type()
 	switch {
 	case t == rawType:
-		v.Set(reflect.ValueOf(r))
-		return
-	case reflect.PointerTo(t).Implements(decoderType):
-		if err := v.Addr().Interface().(Decoder).DecodeStrict(r); err != nil {
-			d.errs = append(d.errs, err)
-		}
+		*v.Addr().Interface().(*Raw) = r
 		return
 	case t == durationType:
 		d.duration(r, v)
+		return
+	}
+	if itself, ok := reflect.TypeAssert[Decoder](v.Addr()); ok {
+		if err := itself.DecodeStrict(r); err != nil {
+			d.errs = append(d.errs, err)
+		}
 		return
 	}
 	switch t.Kind() {
@@ -172,6 +172,28 @@ type field struct {
 	index    []int
 }
 
+// shape is what members a struct takes.
+type shape struct {
+	fields []field
+	names  []string // of the fields
+}
+
+// shapes are those of the types that have been asked for: a document has many
+// values of few types.
+var shapes sync.Map // reflect.Type to *shape
+
+func shapeOf(t reflect.Type) *shape {
+	if known, ok := shapes.Load(t); ok {
+		return known.(*shape)
+	}
+	s := &shape{fields: fields(t)}
+	for _, f := range s.fields {
+		s.names = append(s.names, f.name)
+	}
+	shapes.Store(t, s)
+	return s
+}
+
 func fields(t reflect.Type) []field {
 	var out []field
 	for i := range t.NumField() {
@@ -197,20 +219,16 @@ func (d *decoding) object(r Raw, v reflect.Value) {
 		d.wrong(r, Object, "an object")
 		return
 	}
-	fs := fields(v.Type())
-	names := make([]string, len(fs))
-	for i, f := range fs {
-		names[i] = f.name
-	}
+	s := shapeOf(v.Type())
 	for _, m := range r.members {
-		i := slices.Index(names, m.Name)
+		i := slices.Index(s.names, m.Name)
 		if i < 0 {
-			d.errs = append(d.errs, Unknown(r, m, names))
+			d.errs = append(d.errs, Unknown(r, m, s.names))
 			continue
 		}
-		d.value(m.Value, v.FieldByIndex(fs[i].index))
+		d.value(m.Value, v.FieldByIndex(s.fields[i].index))
 	}
-	for _, f := range fs {
+	for _, f := range s.fields {
 		if f.required && r.Member(f.name).IsZero() {
 			d.errs = append(d.errs, r.Missing(f.name))
 		}
@@ -220,11 +238,7 @@ func (d *decoding) object(r Raw, v reflect.Value) {
 // Unknown complains about a member of the object r whose name is not one of known.
 func Unknown(r Raw, m Member, known []string) error {
 	at := m.Key.As(UnknownField)
-	hint := DidYouMean(m.Name, known)
-	if hint == "" {
-		sorted := slices.Sorted(slices.Values(known))
-		hint = "; want one of " + strings.Join(sorted, ", ")
-	}
+	hint := OneOf(m.Name, slices.Sorted(slices.Values(known)))
 	if name, _ := Nearest(m.Name, known); name != "" && r.Member(name).IsZero() {
 		at = at.Meaning(name).Renamed(m.Name, known)
 	}

@@ -147,6 +147,15 @@ func DidYouMean(written string, known []string) string {
 	return fmt.Sprintf("; did you mean %q?", name)
 }
 
+// OneOf is DidYouMean, or, when no known name is near, `; want one of …` with all
+// of them in their order.
+func OneOf(written string, known []string) string {
+	if hint := DidYouMean(written, known); hint != "" {
+		return hint
+	}
+	return "; want one of " + strings.Join(known, ", ")
+}
+
 // Nearest is the known name nearest to what was written, or "" when none is
 // near: at most a third of the letters may differ (at least one), transpositions
 // counted once and case not at all. It is sure when no other is as near.

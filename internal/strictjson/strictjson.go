@@ -131,9 +131,13 @@ func (p *parser) unreadable() *Error {
 const utf8Mark = "\xef\xbb\xbf"
 
 type parser struct {
-	doc  *document
-	dec  *jsontext.Decoder
-	errs Errors
+	doc     *document
+	dec     *jsontext.Decoder
+	errs    Errors
+	names   map[string]string // each is in memory once, as a long document repeats few
+	scratch []byte
+	members []Member // of the objects that are being read
+	elems   []Raw    // of the arrays that are being read
 }
 
 func (p *parser) place(offset, size int, pointer string) Place {
@@ -189,11 +193,11 @@ func (p *parser) value(pointer string, depth int) (Raw, error) {
 		}
 	default:
 		r.kind = String
-		b, err := jsontext.AppendUnquote(nil, r.text)
-		if err != nil {
+		var err error
+		if p.scratch, err = jsontext.AppendUnquote(p.scratch[:0], r.text); err != nil {
 			return Raw{}, err
 		}
-		r.str = string(b)
+		r.str = string(p.scratch)
 	}
 	return r, nil
 }
@@ -204,29 +208,38 @@ func (p *parser) object(pointer string, depth int) (Raw, error) {
 	}
 	start := int(p.dec.InputOffset()) - 1
 	r := Raw{At: p.place(start, 0, pointer), kind: Object}
-	seen := map[string]bool{}
+	first := len(p.members)
+	var seen map[string]bool // when they are many
 	for p.dec.PeekKind() != '}' {
 		key, err := p.dec.ReadValue()
 		if err != nil {
 			return Raw{}, err
 		}
 		end := int(p.dec.InputOffset())
-		b, err := jsontext.AppendUnquote(nil, key)
+		name, err := p.name(key)
 		if err != nil {
 			return Raw{}, err
 		}
-		name := string(b)
 		at := p.place(end-len(key), len(key), pointer+"/"+escape(name))
-		if seen[name] {
+		if n := len(p.members) - first; n == fewMembers {
+			seen = map[string]bool{}
+			for _, m := range p.members[first:] {
+				seen[m.Name] = true
+			}
+		}
+		if seen[name] || seen == nil && slices.ContainsFunc(p.members[first:], func(m Member) bool { return m.Name == name }) {
 			p.errs = append(p.errs, at.As(DuplicateName).complain("duplicate field %q; want each name once", name))
 		}
-		seen[name] = true
+		if seen != nil {
+			seen[name] = true
+		}
 		v, err := p.value(at.pointer, depth+1)
 		if err != nil {
 			return Raw{}, err
 		}
-		r.members = append(r.members, Member{name, at, v})
+		p.members = append(p.members, Member{name, at, v})
 	}
+	r.members, p.members = append(r.members, p.members[first:]...), p.members[:first]
 	if _, err := p.dec.ReadToken(); err != nil {
 		return Raw{}, err
 	}
@@ -241,19 +254,40 @@ func (p *parser) array(pointer string, depth int) (Raw, error) {
 	}
 	start := int(p.dec.InputOffset()) - 1
 	r := Raw{At: p.place(start, 0, pointer), kind: Array}
+	first := len(p.elems)
 	for p.dec.PeekKind() != ']' {
-		v, err := p.value(pointer+"/"+strconv.Itoa(len(r.elems)), depth+1)
+		v, err := p.value(pointer+"/"+strconv.Itoa(len(p.elems)-first), depth+1)
 		if err != nil {
 			return Raw{}, err
 		}
-		r.elems = append(r.elems, v)
+		p.elems = append(p.elems, v)
 	}
+	r.elems, p.elems = append(r.elems, p.elems[first:]...), p.elems[:first]
 	if _, err := p.dec.ReadToken(); err != nil {
 		return Raw{}, err
 	}
 	r.text = p.doc.text[start:p.dec.InputOffset()]
 	r.At.size = len(r.text)
 	return r, nil
+}
+
+// fewMembers is up to how many members of an object are looked through for a name.
+const fewMembers = 16
+
+// name is what stands in quotes before a member.
+func (p *parser) name(quoted []byte) (_ string, err error) {
+	if p.scratch, err = jsontext.AppendUnquote(p.scratch[:0], quoted); err != nil {
+		return "", err
+	}
+	if name, known := p.names[string(p.scratch)]; known {
+		return name, nil
+	}
+	name := string(p.scratch)
+	if p.names == nil {
+		p.names = map[string]string{}
+	}
+	p.names[name] = name
+	return name, nil
 }
 
 var escaper = strings.NewReplacer("~", "~0", "/", "~1")
@@ -348,4 +382,45 @@ func Value(name string, v any) (Raw, error) {
 		return Raw{}, err
 	}
 	return Parse(name, text)
+}
+
+// Within is the place of a byte of Str in the document, where escapes are longer
+// than what they stand for. Of what is no string, or behind its end, it is At.
+func (r Raw) Within(offset int) Place {
+	if r.kind != String || offset < 0 || offset > len(r.str) {
+		return r.At
+	}
+	at := 1 // behind the quote
+	for seen := 0; seen < offset && at < len(r.text)-1; {
+		size := escapedSize(r.text[at:])
+		b, err := jsontext.AppendUnquote(nil, append(append([]byte{'"'}, r.text[at:at+size]...), '"'))
+		if err != nil {
+			return r.At
+		}
+		seen, at = seen+len(b), at+size
+	}
+	p := r.At
+	p.offset, p.size = p.offset+at, 0
+	return p
+}
+
+// escapedSize is how long the first character of a string's text is as it was written.
+func escapedSize(text []byte) int {
+	const unicode = len(`\u0000`)
+	switch {
+	case text[0] != '\\':
+		_, size := utf8.DecodeRune(text)
+		return size
+	case text[1] != 'u':
+		return len(`\n`)
+	case len(text) > 2*unicode && text[unicode] == '\\' && text[unicode+1] == 'u' && isHighSurrogate(text[2:unicode]):
+		return 2 * unicode
+	}
+	return unicode
+}
+
+// isHighSurrogate says whether four digits are the first half of a pair.
+func isHighSurrogate(digits []byte) bool {
+	n, err := strconv.ParseUint(string(digits), 16, 16)
+	return err == nil && n >= 0xd800 && n < 0xdc00
 }

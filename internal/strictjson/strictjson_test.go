@@ -2,7 +2,9 @@ package strictjson_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,22 @@ func TestDeepAndLong(t *testing.T) {
 	require.ErrorContains(t, err, "nested deeper than 500 levels")
 	_, err = strictjson.Parse("x", make([]byte, strictjson.MaxBytes+1))
 	require.ErrorContains(t, err, "want at most 16777216")
+}
+
+// TestDuplicateAmongMany: of many names each is compared with all before it.
+func TestDuplicateAmongMany(t *testing.T) {
+	for first := range 40 {
+		text := "{"
+		for i := range 40 {
+			text += fmt.Sprintf("%q:{\"a\":%d},", strconv.Itoa(i), i)
+		}
+		_, err := strictjson.Parse("x", []byte(text+fmt.Sprintf(`"%d":0}`, first)))
+		require.ErrorContains(t, err, fmt.Sprintf(`/%d: duplicate field "%d"; want each name once`, first, first))
+		raw, err := strictjson.Parse("x", []byte(strings.TrimSuffix(text, ",")+"}"))
+		require.NoError(t, err)
+		require.Len(t, raw.Members(), 40)
+		require.Equal(t, strconv.Itoa(first), raw.Member(strconv.Itoa(first)).Member("a").Shown())
+	}
 }
 
 // FuzzParse holds Parse to encoding/json: it accepts nothing that json refuses,

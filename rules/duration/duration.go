@@ -214,6 +214,12 @@ func times(whole, decimals string, size time.Duration) (time.Duration, error) {
 	return time.Duration(n)*size + time.Duration(nanos), nil
 }
 
+// Text is the duration as Append writes it, without the quotes.
+func Text(d time.Duration) string {
+	quoted := Append(nil, d)
+	return string(quoted[1 : len(quoted)-1])
+}
+
 // Append appends the duration in its one canonical form, quoted: units from
 // days down to nanoseconds, each once and none that is zero ("1d12h", "90s" as
 // "1m30s", two weeks as "14d"). Zero is "0s", and so is what is negative.

@@ -42,6 +42,20 @@ func operation(expr any) (op string, operands List) {
 	return o[0].Name, operands
 }
 
+// Conditions are the conditions of a rule that ask the expression: one for each
+// operand of an and.
+func Conditions(expr any) List {
+	op, operands := operation(expr)
+	if op != "and" {
+		operands = List{expr}
+	}
+	var out List
+	for _, e := range operands {
+		out = append(out, Logic(e))
+	}
+	return out
+}
+
 // All is true when all expressions are.
 func All(exprs ...any) any { return joined("and", true, exprs) }
 
@@ -120,21 +134,24 @@ func boundOf(expr any) (bound, bool) {
 	return bound{Text(operands[0]), op, f}, err == nil
 }
 
-// holds says whether the comparison is true of a number.
-func (b bound) holds(v float64) bool {
-	switch b.op {
+func (b bound) holds(v float64) bool { return Holds(b.op, v, b.n) }
+
+// Holds says whether a comparison of two numbers by one of JSONLogic's operators
+// is true; any other operator is taken for !=.
+func Holds(op string, v, n float64) bool {
+	switch op {
 	case ">":
-		return v > b.n
+		return v > n
 	case ">=":
-		return v >= b.n
+		return v >= n
 	case "<":
-		return v < b.n
+		return v < n
 	case "<=":
-		return v <= b.n
+		return v <= n
 	case "==":
-		return v == b.n
+		return v == n
 	}
-	return v != b.n
+	return v != n
 }
 
 // excludes looks at the two bounds, at what lies between them and beyond: two

@@ -20,6 +20,8 @@ const (
 	codeNoFeed    strictjson.Code = "W0321"
 	codeOneOutput strictjson.Code = "W0406" // one output field of several feeds
 
+	codeStays strictjson.Code = "W0410" // a sticker that no rule and no time takes off
+
 	codeTaken strictjson.Code = "I0400" // understood otherwise than it is written
 	codeOften strictjson.Code = "I0401" // an output on every sample
 )

@@ -113,6 +113,9 @@ func nounOf(pointer string) string {
 		}
 	}
 	path := strings.Join(parts, "/")
+	if path == "*" {
+		return "an element of the list"
+	}
 	for _, n := range nouns {
 		if path == n.end || strings.HasSuffix(path, "/"+n.end) {
 			return n.noun

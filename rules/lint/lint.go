@@ -86,6 +86,7 @@ func (l *linter) say(at strictjson.Place, code strictjson.Code, format string, a
 func (l *linter) run() {
 	l.declared()
 	l.outputs()
+	l.stickers()
 	l.notes()
 	for i := range l.in.Rules {
 		spec := &l.in.Rules[i]
@@ -125,6 +126,29 @@ func (l *linter) outputs() {
 			"field %q of output feed %q is written from feed %q too (rule %d), so a twin that has both gets now the one, now the other; want a field of its own",
 			t.FieldID, t.FeedID, other.SourceFeedID, slices.IndexFunc(l.in.Rules, func(r rules.RuleSpec) bool { return r.Transformation == other.Transformation })+1)
 	}
+}
+
+// stickers checks that what is put goes again.
+func (l *linter) stickers() {
+	removed := map[string]bool{}
+	for _, s := range l.allStickers() {
+		removed[s.Color] = removed[s.Color] || s.Op == rules.RemoveSticker
+	}
+	for _, s := range l.allStickers() {
+		if s.Op == rules.PutSticker && !s.TakeOff && s.Validity == 0 && s.Until.IsZero() && !removed[s.Color] {
+			l.say(memberAt(s.Raw(), "color"), codeStays, `sticker %q stays for a year unless a recipient takes it off: no rule removes it, and it has no validity; want "validity", such as "24h", or "removeOnClear":true`, s.Color)
+		}
+	}
+}
+
+// allStickers are those of all rules.
+func (l *linter) allStickers() (out []rules.StickerSpec) {
+	for i := range l.in.Rules {
+		if a := l.in.Rules[i].Alert; a != nil {
+			out = append(out, a.Stickers...)
+		}
+	}
+	return out
 }
 
 // notes are said about what is fine.

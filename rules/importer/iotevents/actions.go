@@ -53,7 +53,7 @@ func (a *analysis) message(e *event) {
 	name := first(e.name, e.from.name)
 	severity := severityIn(name)
 	rule := a.head(importer.Unique(importer.Slug(name), a.ids), severity, &r.reading)
-	rule = append(rule, importer.Member{Name: "conditions", Value: conditionsOf(expr)})
+	rule = append(rule, importer.Member{Name: "conditions", Value: importer.Conditions(expr)})
 	rule = r.appendCount(rule)
 	if len(r.clear) > 0 {
 		rule = append(rule, importer.Member{Name: "clearCondition", Value: importer.Logic(importer.Any(r.clear...))})

@@ -38,7 +38,7 @@ func (d *reader) alarm(r, rule strictjson.Raw, fallback string, o importer.Optio
 	}
 	const severity = "major"
 	id := importer.Slug(name)
-	body := append(a.head(id, severity, read), importer.Member{Name: "conditions", Value: conditionsOf(importer.Op(comparisons[operator], left, right))})
+	body := append(a.head(id, severity, read), importer.Member{Name: "conditions", Value: importer.Conditions(importer.Op(comparisons[operator], left, right))})
 	capabilities := member(r, "alarmCapabilities")
 	if enabled := member(member(capabilities, "acknowledgeFlow"), "enabled"); enabled.Any() == true {
 		body = append(body, importer.Member{Name: "ackRequired", Value: true})

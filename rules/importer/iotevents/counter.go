@@ -96,7 +96,7 @@ func (c *counter) messages(with *compared, serial bool) int {
 		if serial {
 			value += c.step
 		}
-		if holds(value, with) {
+		if importer.Holds(with.operator, value, with.with) {
 			return n
 		}
 		if !serial {
@@ -104,22 +104,6 @@ func (c *counter) messages(with *compared, serial bool) int {
 		}
 	}
 	return 0
-}
-
-func holds(value float64, with *compared) bool {
-	switch with.operator {
-	case ">":
-		return value > with.with
-	case ">=":
-		return value >= with.with
-	case "<":
-		return value < with.with
-	case "<=":
-		return value <= with.with
-	case "==":
-		return value == with.with
-	}
-	return value != with.with
 }
 
 // counted reads a way into an alarm that a count opens.

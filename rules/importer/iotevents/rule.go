@@ -3,7 +3,6 @@ package iotevents
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"tocsin.internal/internal/strictjson"
@@ -28,7 +27,7 @@ func (a *analysis) add(r *alert, s *state, alarms []*state) {
 		if expr == any(true) {
 			a.out.Nearly(s.raw.At, "any message leads to the state %q; the alert fires with the first sample", s.name)
 		}
-		rule = append(rule, importer.Member{Name: "conditions", Value: conditionsOf(expr)})
+		rule = append(rule, importer.Member{Name: "conditions", Value: importer.Conditions(expr)})
 	}
 	if r.hold > 0 {
 		rule = append(rule, importer.Member{Name: "for", Value: lasting(r.hold)})
@@ -102,20 +101,9 @@ func (a *analysis) finish(rule importer.Object, at strictjson.Place, what, sever
 	}
 }
 
-func conditionsOf(expr any) importer.List {
-	if o, ok := expr.(importer.Object); ok && len(o) == 1 && o[0].Name == "and" {
-		var out importer.List
-		for _, e := range o[0].Value.(importer.List) { //nolint:forcetypeassert // Op makes it
-			out = append(out, importer.Logic(e))
-		}
-		return out
-	}
-	return importer.List{importer.Logic(expr)}
-}
-
 // lasting is a number of seconds as a duration.
 func lasting(seconds int) string {
-	return strings.Trim(string(duration.Append(nil, time.Duration(seconds)*time.Second)), `"`)
+	return duration.Text(time.Duration(seconds) * time.Second)
 }
 
 func appendNew[T any](list []T, e T) []T {

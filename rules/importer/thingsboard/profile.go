@@ -188,16 +188,16 @@ func (p *profile) apart(at strictjson.Raw, name string, rules []*rule, over *rul
 		}
 		body := p.head(name, suffix, r.severity, (&reading{}).merge(r.reading).withClear(over))
 		if r.when != nil {
-			body = append(body, importer.Member{Name: "conditions", Value: conditionsOf(r.when)})
+			body = append(body, importer.Member{Name: "conditions", Value: importer.Conditions(r.when)})
 		}
 		if r.hold > 0 {
-			body = append(body, importer.Member{Name: "for", Value: lasting(r.hold)})
+			body = append(body, importer.Member{Name: "for", Value: duration.Text(r.hold)})
 		}
 		if r.count > 1 {
 			body = append(body, importer.Member{Name: "repeat", Value: importer.Object{{Name: "count", Value: r.count}}})
 		}
 		if r.silent > 0 {
-			body = append(body, importer.Member{Name: "absent", Value: importer.Object{{Name: "for", Value: lasting(r.silent)}}})
+			body = append(body, importer.Member{Name: "absent", Value: importer.Object{{Name: "for", Value: duration.Text(r.silent)}}})
 		}
 		body = p.tail(body, at, r.when, r, over)
 		if len(worse) > 0 {
@@ -254,7 +254,7 @@ func (p *profile) tail(body importer.Object, at strictjson.Raw, began any, r, ov
 		fallthrough
 	default:
 		if over.hold > 0 {
-			body = append(body, importer.Member{Name: "clearFor", Value: lasting(over.hold)})
+			body = append(body, importer.Member{Name: "clearFor", Value: duration.Text(over.hold)})
 		}
 		if over.count <= 1 && over.schedule == nil {
 			p.out.Exactly(over.raw.At, "the clear rule")
@@ -312,16 +312,3 @@ func (p *profile) flags(r strictjson.Raw) {
 		}
 	}
 }
-
-func conditionsOf(expr any) importer.List {
-	if o, ok := expr.(importer.Object); ok && len(o) == 1 && o[0].Name == "and" {
-		var out importer.List
-		for _, e := range o[0].Value.(importer.List) { //nolint:forcetypeassert // Op makes it
-			out = append(out, importer.Logic(e))
-		}
-		return out
-	}
-	return importer.List{importer.Logic(expr)}
-}
-
-func lasting(d time.Duration) string { return strings.Trim(string(duration.Append(nil, d)), `"`) }

@@ -87,13 +87,9 @@ type AlertChange struct {
 	Record      []byte // nil: the alert is closed, the record goes
 }
 
-// alertWindow is how many changes are on their way to the server at a time.
-const alertWindow = 2000
-
 // ChangeAlerts changes the open alerts and returns nil when the server has it all.
 func (b *Bus) ChangeAlerts(ctx context.Context, changes []AlertChange) error {
-	futures := make([]jetstream.PubAckFuture, 0, min(len(changes), alertWindow))
-	for i := range changes {
+	return b.changeAll(ctx, b.alerts, len(changes), func(i int) *nats.Msg {
 		m := nats.NewMsg("$KV." + b.alerts.Bucket() + "." + key(changes[i].Fingerprint))
 		m.Data = changes[i].Record
 		if m.Data == nil {
@@ -101,23 +97,12 @@ func (b *Bus) ChangeAlerts(ctx context.Context, changes []AlertChange) error {
 			m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 			m.Header.Set(jetstream.MsgTTLHeader, "60s")
 		}
-		f, err := b.js.PublishMsgAsync(m, jetstream.WithStallWait(publishTimeout))
-		if err == nil {
-			futures = append(futures, f)
-		}
-		if err == nil && (len(futures) == alertWindow || i == len(changes)-1) {
-			err = await(ctx, futures)
-			futures = futures[:0]
-		}
-		if err != nil {
-			return fmt.Errorf("bucket %s: %w", b.alerts.Bucket(), away(err))
-		}
-	}
-	return nil
+		return m
+	})
 }
 
 // Alerts gives the record of every open alert. The error, if there is one, comes last.
-func (b *Bus) Alerts(ctx context.Context) iter.Seq2[[]byte, error] { return all(ctx, b.alerts) }
+func (b *Bus) Alerts(ctx context.Context) iter.Seq2[[]byte, error] { return b.all(ctx, b.alerts) }
 
 // HistoryQuery says which events of the history are asked for. The zero query
 // asks for all of them.
@@ -229,32 +214,18 @@ func (b *Bus) events(ctx context.Context, s jetstream.Stream, holds string, subj
 		return fail(err)
 	}
 	needle := []byte(holds)
-	for {
-		batch, err := c.FetchNoWait(historyFetch)
-		if err != nil {
-			return fail(err)
+	more := true
+	err = found(ctx, c, historyFetch, func(m jetstream.Msg, d delivery) bool {
+		if d.seq > to {
+			return false
 		}
-		n := 0
-		for m := range batch.Messages() {
-			n++
-			d, ok := parseDelivery(m.Reply())
-			if !ok {
-				return fail(jetstream.ErrNotJSMessage)
-			}
-			if d.seq > to {
-				return true
-			}
-			if bytes.Contains(m.Data(), needle) && !yield(b.readAlert(m.Subject(), m.Headers(), m.Data(), d), nil) {
-				return false
-			}
-		}
-		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
-			return fail(err)
-		}
-		if n < historyFetch {
-			return true
-		}
+		more = !bytes.Contains(m.Data(), needle) || yield(b.readAlert(m.Subject(), m.Headers(), m.Data(), d), nil)
+		return more
+	})
+	if err != nil {
+		return fail(err)
 	}
+	return more
 }
 
 // ErrTooLarge says that the server will never take a message of this size.
@@ -285,7 +256,7 @@ func (b *Bus) PutNotification(ctx context.Context, o *rules.Outcome) error {
 	return fmt.Errorf("stream %s: %w", notifyStream, away(err))
 }
 
-func (b *Bus) topicSubject(topic string) string { return b.root + "routed." + Token(topic) }
+func (b *Bus) topicSubject(topic string) string { return b.root + routedToken + "." + Token(topic) }
 
 // SaveRouter keeps the state of the routing in place of the one before.
 func (b *Bus) SaveRouter(ctx context.Context, state []byte) error {
@@ -342,7 +313,7 @@ func (b *Bus) Release(ctx context.Context, sink, id string) error {
 
 // Held gives what was kept from a sink. The error, if there is one, comes last.
 func (b *Bus) Held(ctx context.Context, sink string) iter.Seq2[[]byte, error] {
-	return under(ctx, b.held, key(sink)+".*")
+	return b.under(ctx, b.held, key(sink)+".*")
 }
 
 // PutSilence keeps a silence under its id, which is a token of letters, digits,

@@ -39,7 +39,7 @@ func writeAlerts(t *testing.T, b *Bus, outcomes ...*rules.Outcome) {
 func nextAlerts(t *testing.T, r *AlertReader, n int) (all []AlertEvent) {
 	t.Helper()
 	for len(all) < n {
-		got, err := r.Next(t.Context(), 10*time.Second, nil)
+		got, err := r.Next(t.Context(), patience, nil)
 		require.NoError(t, err)
 		require.NotEmpty(t, got, "want %d alerts, have %d", n, len(all))
 		all = append(all, got...)
@@ -63,7 +63,7 @@ func TestAlertsComeInOrderFromWhereTheProjectionIs(t *testing.T) {
 	require.Eventually(t, func() bool { // a copy is in the history
 		info, err := b.history.Info(t.Context())
 		return err == nil && info.State.Msgs == 3
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	left := func() int {
 		require.NoError(t, b.MakeRoom(t.Context()))
 		return len(stored(t, b))
@@ -98,7 +98,7 @@ func TestHistoryOutlivesOut(t *testing.T) {
 	require.Eventually(t, func() bool {
 		info, err := b.history.Info(t.Context())
 		return err == nil && info.State.Msgs == 4
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	b.Projected(1 << 40)
 	require.NoError(t, b.MakeRoom(t.Context()))
 	info, err := b.out.Info(t.Context())
@@ -109,7 +109,7 @@ func TestHistoryOutlivesOut(t *testing.T) {
 	require.Eventually(t, func() bool {
 		info, err := b.history.Info(t.Context())
 		return err == nil && info.State.Msgs == 5
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	for _, tt := range []struct {
 		query HistoryQuery
 		want  []string
@@ -130,11 +130,15 @@ func TestHistoryOutlivesOut(t *testing.T) {
 func TestOpenAlertsAreKept(t *testing.T) {
 	b := open(t, Config{})
 	var changes []AlertChange
-	for i := range alertWindow + 3 {
+	for i := range changeWindow + 3 {
 		changes = append(changes, AlertChange{fmt.Sprintf("%016x", i), []byte(`{}`)})
 	}
 	changes = append(changes, AlertChange{changes[0].Fingerprint, nil}, AlertChange{changes[1].Fingerprint, nil}, AlertChange{changes[1].Fingerprint, []byte(`{"again":1}`)})
-	require.NoError(t, b.ChangeAlerts(t.Context(), changes))
+	eventually(t, func() bool { // so many may be too much at once for a busy server
+		err := b.ChangeAlerts(t.Context(), changes)
+		assert.True(t, err == nil || Away(err), "%v", err)
+		return err == nil
+	}, "they are changed")
 	require.NoError(t, b.ChangeAlerts(t.Context(), nil))
 	open, again := 0, 0
 	for doc, err := range b.Alerts(t.Context()) {
@@ -143,7 +147,7 @@ func TestOpenAlertsAreKept(t *testing.T) {
 			again++
 		}
 	}
-	assert.Equal(t, alertWindow+2, open)
+	assert.Equal(t, changeWindow+2, open)
 	assert.Equal(t, 1, again)
 }
 
@@ -267,7 +271,9 @@ func TestSilencesAreWatched(t *testing.T) {
 	require.NoError(t, b.PutSilence(t.Context(), "si_2", []byte(`2`), time.Nanosecond))
 	assert.Equal(t, "si_2 2", <-events)
 	require.NoError(t, b.DeleteSilence(t.Context(), "si_1"))
-	assert.Equal(t, "si_1 ", <-events, "it is gone")
+	for e := <-events; e != "si_1 "; e = <-events { // it is gone
+		require.Equal(t, "si_2 ", e, "its time may be over by now")
+	}
 	cancel()
 	<-done
 }

@@ -6,6 +6,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,28 +19,32 @@ import (
 
 // Bus is a connection to the streams. It is safe for concurrent use.
 type Bus struct {
-	config   Config
-	embedded *embedded  // nil when the server is external
-	nc       *nats.Conn // for the door and for all requests
-	js       jetstream.JetStream
-	feed     jetstream.Stream
-	out      jetstream.Stream
-	dead     jetstream.Stream
-	history  jetstream.Stream
-	notify   jetstream.Stream
-	shadow   jetstream.Stream
-	twins    jetstream.KeyValue
-	rules    jetstream.KeyValue
-	pool     jetstream.KeyValue
-	snaps    jetstream.KeyValue
-	alerts   jetstream.KeyValue
-	silences jetstream.KeyValue
-	router   jetstream.KeyValue
-	held     jetstream.KeyValue
-	sinks    sync.Map // durable names of the sinks that are subscribed
-	id       string   // of this Bus: nobody else has it
-	root     string   // of all subjects: "", or the installation's prefix and a dot
-	apart    atomic.Bool
+	config     Config
+	embedded   *embedded  // nil when the server is external
+	nc         *nats.Conn // for the door and for all requests
+	js         jetstream.JetStream
+	feed       jetstream.Stream
+	out        jetstream.Stream
+	dead       jetstream.Stream
+	history    jetstream.Stream
+	notify     jetstream.Stream
+	shadow     jetstream.Stream
+	deliveries jetstream.Stream
+	sent       jetstream.Stream
+	twins      jetstream.KeyValue
+	rules      jetstream.KeyValue
+	pool       jetstream.KeyValue
+	snaps      jetstream.KeyValue
+	alerts     jetstream.KeyValue
+	silences   jetstream.KeyValue
+	router     jetstream.KeyValue
+	held       jetstream.KeyValue
+	terms      jetstream.KeyValue
+	shelves    [shelves]jetstream.KeyValue
+	sinks      sync.Map // durable names of the sinks that are subscribed
+	id         string   // of this Bus: nobody else has it
+	root       string   // of all subjects: "", or the installation's prefix and a dot
+	apart      atomic.Bool
 
 	door        template // where anybody may put samples
 	partitioned bool
@@ -73,10 +78,17 @@ func (b *Bus) open(ctx context.Context) (err error) {
 	if b.nc, err = b.Dial(ctx); err != nil {
 		return err
 	}
-	if b.js, err = jetstream.New(b.nc, jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(publishTimeout)); err != nil {
+	opts := []jetstream.JetStreamOpt{jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(publishTimeout)}
+	if b.embedded != nil {
+		opts = append(opts, jetstream.WithDefaultTimeout(embeddedPatience))
+	}
+	if b.js, err = jetstream.New(b.nc, opts...); err != nil {
 		return err
 	}
 	if err := b.makeStreams(ctx); err != nil || b.embedded == nil {
+		return err
+	}
+	if err := b.limitMQTT(ctx); err != nil {
 		return err
 	}
 	return b.forgetWorkers(ctx)
@@ -91,10 +103,10 @@ func (b *Bus) Dial(ctx context.Context) (*nats.Conn, error) { return b.dial(ctx)
 func (b *Bus) dial(ctx context.Context, opts ...nats.Option) (*nats.Conn, error) {
 	opts = append(opts,
 		nats.Name("tocsin"), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
-		nats.ReconnectJitter(100*time.Millisecond, time.Second), nats.ReconnectBufSize(-1),
+		nats.ReconnectJitter(100*time.Millisecond, time.Second), nats.ReconnectBufSize(-1), nats.Timeout(publishTimeout),
 	)
 	if b.embedded != nil {
-		nc, err := nats.Connect("", append(opts, nats.InProcessServer(b.embedded.server))...)
+		nc, err := nats.Connect("", append(opts, nats.InProcessServer(b.embedded.server), nats.Timeout(embeddedPatience))...)
 		if err != nil {
 			return nil, fmt.Errorf("embedded NATS: %w", err)
 		}
@@ -103,7 +115,7 @@ func (b *Bus) dial(ctx context.Context, opts ...nats.Option) (*nats.Conn, error)
 	if b.config.Creds != "" {
 		opts = append(opts, nats.UserCredentials(b.config.Creds))
 	}
-	tlsConfig, err := b.config.TLS.config()
+	tlsConfig, err := b.config.TLS.Config()
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
@@ -115,7 +127,7 @@ func (b *Bus) dial(ctx context.Context, opts ...nats.Option) (*nats.Conn, error)
 	}
 	nc, err := nats.Connect(b.config.URL, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("bus.url %s: %w", b.config.URL, err)
+		return nil, fmt.Errorf("bus.url %s: %w", Redacted(b.config.URL), err)
 	}
 	return nc, nil
 }
@@ -130,12 +142,25 @@ func (b *Bus) Close() {
 	}
 }
 
+// Redacted are the URLs of servers, with commas between them, without passwords.
+func Redacted(urls string) string {
+	all := strings.Split(urls, ",")
+	for i, text := range all {
+		if u, err := url.Parse(text); err == nil {
+			all[i] = u.Redacted()
+		} else if _, host, ok := strings.Cut(text, "@"); ok {
+			all[i] = host
+		}
+	}
+	return strings.Join(all, ",")
+}
+
 // ClientURL is where other clients reach the server; "" when the embedded one
-// listens nowhere.
+// listens nowhere. Passwords are left out.
 func (b *Bus) ClientURL() string {
 	switch {
 	case b.embedded == nil:
-		return b.config.URL
+		return Redacted(b.config.URL)
 	case b.config.Listen == "":
 		return ""
 	}

@@ -2,13 +2,12 @@ package bus
 
 import (
 	"cmp"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
+
+	"tocsin.internal/internal/clienttls"
 )
 
 // Durability says when the embedded server asks the disk to keep what it wrote.
@@ -28,6 +27,7 @@ type Config struct {
 	Dir        string     // embedded: where the data is; default "data"
 	Listen     string     // embedded: host:port for other clients; "" = none
 	Durability Durability // embedded: default Interval
+	MQTT       MQTT       // embedded
 
 	URL   string // an external server, or several separated by commas; "" = embedded
 	Creds string // external: path of a credentials file
@@ -45,7 +45,7 @@ type Config struct {
 
 // Streams are the settings of each stream.
 type Streams struct {
-	Feed, Out, Dead, Alerts, Notify, Shadow Stream
+	Feed, Out, Dead, Alerts, Notify, Shadow, Deliveries, Sent Stream
 }
 
 // Stream is what can be said of a stream; what is zero has its default.
@@ -87,12 +87,13 @@ var defaults = Streams{
 	Alerts: Stream{Name: historyStream, MaxBytes: 1 << 30, MaxAge: 30 * 24 * time.Hour, Discard: DiscardOld},
 	Notify: Stream{Name: notifyStream, MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour, Discard: DiscardOld},
 	Shadow: Stream{Name: shadowStream, MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour, Discard: DiscardOld},
+
+	Deliveries: Stream{Name: deliveriesStream, MaxBytes: 1 << 30, MaxAge: 7 * 24 * time.Hour, Discard: DiscardNew},
+	Sent:       Stream{Name: sentStream, MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour, Discard: DiscardOld},
 }
 
 // TLS names the files of a TLS connection. The zero TLS asks for none.
-type TLS struct {
-	CA, Cert, Key string
-}
+type TLS = clienttls.Files
 
 // ErrConfig is what the error wraps when the configuration itself cannot be used.
 var ErrConfig = errors.New("bus")
@@ -137,6 +138,7 @@ func (c Config) withDefaults() (Config, []*Wrong) {
 	}
 	k.want(c.URL != "" || c.Creds == "", "the embedded server takes none; want a url with it", "creds")
 	k.want(c.URL != "" || c.TLS == TLS{}, "the embedded server takes none; want a url with it", "tls")
+	k.want(c.URL == "" || c.MQTT.Listen == "", "it is the embedded server's; want mqtt { listen } in the configuration of the external one (deploy/nats)", "mqtt", "listen")
 	k.want(c.URL == "" || c.Listen == "", "both url and listen; want url for an external server or listen for the embedded one", "listen")
 	if len(k.wrong) > 0 { // what follows from it needs no word
 		c.Replicas, c.Prefix = 1, ""
@@ -186,6 +188,8 @@ func (k *checker) streams() {
 		{"alerts", &s.Alerts, defaults.Alerts, "it is a copy", ""},
 		{"notify", &s.Notify, defaults.Notify, "", ""},
 		{"shadow", &s.Shadow, defaults.Shadow, "what is recorded keeps nothing waiting", ""},
+		{"deliveries", &s.Deliveries, defaults.Deliveries, "what waits for a subscriber stays until it was delivered", ""},
+		{"sent", &s.Sent, defaults.Sent, "what is recorded keeps nothing waiting", ""},
 	} {
 		is, d := stream.is, stream.byDefault
 		at := func(field string) []string { return []string{"streams", stream.key, field} }
@@ -240,32 +244,4 @@ func joined(prefix, name string) string {
 // plainName says whether a stream or a bucket may be called so.
 func plainName(name string) bool {
 	return name != "" && len(name) <= 200 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
-}
-
-func (t TLS) config() (*tls.Config, error) {
-	if (t == TLS{}) {
-		return nil, nil
-	}
-	out := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("tls ca: %w", err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls ca: no certificate in %s", t.CA)
-		}
-	}
-	if (t.Cert == "") != (t.Key == "") {
-		return nil, errors.New("tls: want both cert and key, or neither")
-	}
-	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tls cert: %w", err)
-		}
-		out.Certificates = []tls.Certificate{pair}
-	}
-	return out, nil
 }

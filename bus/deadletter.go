@@ -254,37 +254,17 @@ func (b *Bus) letters(ctx context.Context, q LetterQuery, yield func(DeadLetter,
 	if err != nil {
 		return err
 	}
-	for {
-		batch, err := c.FetchNoWait(letterFetch)
-		if err != nil {
-			return err
+	return found(ctx, c, letterFetch, func(m jetstream.Msg, d delivery) bool {
+		if q.To > 0 && d.seq > q.To {
+			return false
 		}
-		n := 0
-		for m := range batch.Messages() {
-			n++
-			meta, err := m.Metadata()
-			if err != nil {
-				return err
-			}
-			if q.To > 0 && meta.Sequence.Stream > q.To {
-				return nil
-			}
-			l := b.readLetter(m.Subject(), m.Headers())
-			l.Letter, l.At = meta.Sequence.Stream, meta.Timestamp
-			if l.Size == 0 {
-				l.Size, _ = strconv.Atoi(m.Headers().Get(nats.MsgSize))
-			}
-			if m.Headers().Get(headerGone) == "" && q.takes(&l) && !yield(l, nil) {
-				return nil
-			}
+		l := b.readLetter(m.Subject(), m.Headers())
+		l.Letter, l.At = d.seq, d.stored
+		if l.Size == 0 {
+			l.Size, _ = strconv.Atoi(m.Headers().Get(nats.MsgSize))
 		}
-		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
-			return err
-		}
-		if n < letterFetch {
-			return nil
-		}
-	}
+		return m.Headers().Get(headerGone) != "" || !q.takes(&l) || yield(l, nil)
+	})
 }
 
 // DropLetter removes the letter for good. The error may wrap ErrNoLetter.

@@ -151,7 +151,7 @@ func TestALetterIsDeliveredAgain(t *testing.T) {
 	retrying, err := b.Retrying(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, map[uint64]bool{1: true, 2: true}, retrying)
-	require.Eventually(t, func() bool { return waiting(t, d) == 2 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting(t, d) == 2 }, patience, time.Millisecond)
 	r.run(d, 4)
 	first, again := r.done[0], r.done[2]
 	assert.Equal(t, first.Outcome.EventID(), again.Outcome.EventID())
@@ -196,7 +196,7 @@ func TestALetterIsGivenUpAgain(t *testing.T) {
 	require.NoError(t, b.Deliver(t.Context(), &l))
 	require.NoError(t, b.DropLetter(t.Context(), &l))
 	end := r.start(d)
-	require.Eventually(t, func() bool { return waiting(t, d) == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting(t, d) == 0 }, patience, time.Millisecond)
 	end()
 	assert.Equal(t, 4, r.count())
 	assert.Empty(t, r.trouble)

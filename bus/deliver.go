@@ -35,10 +35,14 @@ func (d *Delivery) DeadLetter(sink, route, reason string) DeadLetter {
 	}
 	o := &d.Outcome
 	return DeadLetter{
-		Stage: StageSink, Sink: sink, Route: route, Reason: reason, Attempts: d.attempts + d.Attempt,
+		Stage: StageSink, Sink: sink, Route: route, Reason: reason, Attempts: d.Tries(),
 		Twin: o.Twin, Feed: o.Feed, Seq: d.Seq, Data: d.Data, subject: d.subject, before: d.Letter,
 	}
 }
+
+// Tries is how often it was tried, this time and those before it became a dead
+// letter included.
+func (d *Delivery) Tries() int { return d.attempts + d.Attempt }
 
 // Answer says what becomes of a delivery.
 type Answer struct {
@@ -94,7 +98,7 @@ func (b *Bus) Subscribe(ctx context.Context, s Subscription) (*Deliveries, error
 		AckWait: s.AckWait, MaxDeliver: -1, MaxAckPending: pending,
 		FilterSubject: b.kindSubject(s.Kind),
 	}
-	d := &Deliveries{bus: b, subscription: s, pending: pending}
+	d := &Deliveries{bus: b, subscription: s, pending: pending, lastCall: lastCall}
 	if s.Topic == "" {
 		again := c
 		again.Durable, again.Description = retryPrefix+key(s.Name), "dead letters for the sink "+s.Name
@@ -153,7 +157,8 @@ type Deliveries struct {
 	bus          *Bus
 	subscription Subscription
 	backlogs     []*backlog
-	pending      int // the most that may be unacknowledged
+	pending      int           // the most that may be unacknowledged
+	lastCall     time.Duration // how long after the end what was fetched may still be begun
 }
 
 // Waiting is the number of outcomes that have not been dealt with.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,11 +109,11 @@ func (r *receiver) count() int {
 // run runs the deliveries until enough are done.
 func (r *receiver) run(d *Deliveries, enough int) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	r.enough, r.stop = enough, cancel
 	require.NoError(r.t, d.Run(ctx, 30*time.Second, r.deliver))
-	require.GreaterOrEqual(r.t, r.count(), enough, "within a minute")
+	require.GreaterOrEqual(r.t, r.count(), enough, "in time")
 }
 
 // start runs the deliveries until end is called, which waits for them.
@@ -175,10 +176,11 @@ func TestStoppedDeliveriesGoOnWhereTheyWere(t *testing.T) {
 			b := open(t, Config{})
 			r := &receiver{t: t}
 			d := b.subscribeFor(t, r, s)
-			const n = 2000
+			d.lastCall = patience // what is given back is an attempt
+			n := fewer(2000)
 			decide(t, b, 1, inTurn(20, n)...)
 			for r.count() < n {
-				r.run(d, min(r.count()+400, n))
+				r.run(d, min(r.count()+n/5, n))
 			}
 			got := r.seqs("")
 			assert.ElementsMatch(t, upTo(n), got, "each once")
@@ -205,7 +207,7 @@ func TestOneTwinWaitsAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, c)
 			refuse := true
-			others := make(chan struct{})
+			refused, others := make(chan struct{}, 1), make(chan struct{})
 			r := &receiver{t: t}
 			r.answer = func(d Delivery) Answer {
 				if d.Outcome.Source == "twin_3" && refuse {
@@ -214,6 +216,10 @@ func TestOneTwinWaitsAlone(t *testing.T) {
 					case <-others:
 						refuse = false
 					default:
+						select {
+						case refused <- struct{}{}:
+						default:
+						}
 						return Answer{Again: time.Millisecond}
 					}
 				}
@@ -223,10 +229,11 @@ func TestOneTwinWaitsAlone(t *testing.T) {
 			const n = 1000
 			decide(t, b, 1, inTurn(10, n)...)
 			end := r.start(d)
-			require.Eventually(t, func() bool { return r.count() == n*9/10 }, 30*time.Second, time.Millisecond, "all others")
+			require.Eventually(t, func() bool { return r.count() == n*9/10 }, patience, time.Millisecond, "all others")
 			assert.Empty(t, r.seqs("twin_3"))
+			<-refused
 			close(others)
-			require.Eventually(t, func() bool { return r.count() == n }, 30*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return r.count() == n }, patience, time.Millisecond)
 			end()
 			for i := range 10 {
 				got := r.seqs(fmt.Sprintf("twin_%d", i))
@@ -244,14 +251,14 @@ func TestTwinsGoAtATime(t *testing.T) {
 	b := open(t, Config{})
 	r := &receiver{t: t}
 	const workers = 4
-	meet := make(chan struct{}, workers)
+	var met atomic.Int32
 	all := make(chan struct{})
 	r.answer = func(d Delivery) Answer {
 		r.mu.Lock()
 		assert.Equal(t, 1, r.now[d.Outcome.Source])
 		r.mu.Unlock()
 		if d.Outcome.Seq <= workers { // the first of each twin waits for those of the others
-			if meet <- struct{}{}; len(meet) == workers {
+			if met.Add(1) == workers {
 				close(all)
 			}
 			<-all
@@ -282,7 +289,7 @@ func TestATwinHasAShareOfTheRoom(t *testing.T) {
 	}
 	decide(t, b, 1, twins...)
 	end := r.start(d)
-	require.Eventually(t, func() bool { return len(r.seqs("bad")) > 0 && r.count()-len(r.seqs("bad")) == good }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.seqs("bad")) > 0 && r.count()-len(r.seqs("bad")) == good }, patience, time.Millisecond)
 	end()
 	got := r.seqs("bad")
 	assert.True(t, slices.IsSorted(got), "in its order")
@@ -312,13 +319,13 @@ func TestASinkThatIsDownIsLeftAlone(t *testing.T) {
 			decide(t, b, 1, inTurn(100, n)...)
 			began := time.Now()
 			r.start(d)
-			require.Eventually(t, func() bool { return time.Since(began) > 500*time.Millisecond }, 30*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return time.Since(began) > 500*time.Millisecond }, patience, 10*time.Millisecond)
 			r.mu.Lock()
 			const wave = workers + maxSpare + downAfter // that were under way before it was known
 			assert.LessOrEqual(t, r.tried, wave+int(time.Since(began)/wait))
 			down = false
 			r.mu.Unlock()
-			require.Eventually(t, func() bool { return r.count() == n }, 30*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return r.count() == n }, patience, time.Millisecond)
 			require.Len(t, r.trouble, 1)
 			assert.EqualError(t, r.trouble[0], "sink s: 5 attempts in a row have failed; one at a time is made until one succeeds")
 		})
@@ -334,7 +341,7 @@ func TestOrderAfterAKill(t *testing.T) {
 			s.Name, s.AckWait = "s", time.Second
 			d := b.subscribeFor(t, r, s)
 			decide(t, b, 1, inTurn(2, 40)...)
-			killed, err := d.backlogs[0].consumer.FetchNoWait(20)
+			killed, err := d.backlogs[0].consumer.Fetch(20)
 			require.NoError(t, err)
 			n := 0
 			for m := range killed.Messages() {
@@ -369,12 +376,12 @@ func TestLostAcknowledgements(t *testing.T) {
 	d := b.subscribeFor(t, r, Subscription{Name: "s", AckWait: 2 * time.Second})
 	decide(t, b, 1, inTurn(2, 6)...)
 	r.start(d)
-	require.Eventually(t, func() bool { return len(r.seqs("")) >= 3 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.seqs("")) >= 3 }, patience, time.Millisecond)
 	start()
 	require.Eventually(t, func() bool {
 		n, err := d.Waiting(t.Context())
 		return err == nil && n == 0 && b.Healthy() == nil
-	}, 30*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	assert.Equal(t, upTo(6), r.seqs(""))
 }
 
@@ -386,7 +393,7 @@ func TestASlowDeliveryIsNotDoubled(t *testing.T) {
 	const ackWait = 300 * time.Millisecond
 	began := time.Now()
 	r.answer = func(Delivery) Answer {
-		assert.Eventually(t, func() bool { return time.Since(began) > 4*ackWait }, 30*time.Second, 10*time.Millisecond)
+		assert.Eventually(t, func() bool { return time.Since(began) > 4*ackWait }, patience, 10*time.Millisecond)
 		return Answer{Done: true}
 	}
 	d := b.subscribeFor(t, r, Subscription{Name: "s", Workers: 2, AckWait: ackWait})
@@ -402,11 +409,11 @@ func TestAHangingDelivery(t *testing.T) {
 	for name, byTwin := range map[string]bool{"loose": false, "by twin": true} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, Config{})
-			const n = 3000
+			n := fewer(3000)
 			r := &receiver{t: t}
 			others := make(chan struct{})
 			r.answer = func(d Delivery) Answer {
-				if d.Outcome.Seq == n/2 {
+				if d.Outcome.Seq == uint64(n/2) {
 					<-others
 				}
 				return Answer{Done: true}
@@ -414,9 +421,9 @@ func TestAHangingDelivery(t *testing.T) {
 			d := b.subscribeFor(t, r, Subscription{Name: "s", Workers: 2, ByTwin: byTwin})
 			decide(t, b, 1, inTurn(n, n)...)
 			r.start(d)
-			require.Eventually(t, func() bool { return r.count() == n-1 }, 30*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return r.count() == n-1 }, patience, time.Millisecond)
 			close(others)
-			require.Eventually(t, func() bool { return r.count() == n }, 30*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return r.count() == n }, patience, time.Millisecond)
 		})
 	}
 }
@@ -451,10 +458,10 @@ func TestADeletedConsumerIsMadeAgain(t *testing.T) {
 	d := b.subscribeFor(t, r, Subscription{Name: "s"})
 	decide(t, b, 1, inTurn(2, 100)...)
 	end := r.start(d)
-	require.Eventually(t, func() bool { return r.count() == 100 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.count() == 100 && waiting(t, d) == 0 }, patience, time.Millisecond)
 	require.NoError(t, b.out.DeleteConsumer(t.Context(), "sink_s"))
 	decide(t, b, 101, inTurn(2, 100)...)
-	require.Eventually(t, func() bool { return r.count() >= 200 && waiting(t, d) == 0 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.count() >= 200 && waiting(t, d) == 0 }, patience, time.Millisecond)
 	end()
 	assert.Equal(t, upTo(200), r.seqs("")[:200], "nothing is lost")
 	i := slices.IndexFunc(r.trouble, func(err error) bool { return errors.Is(err, ErrGone) })
@@ -470,9 +477,9 @@ func TestAConsumerIsDeletedWhileItsSinkIsDown(t *testing.T) {
 	d := b.subscribeFor(t, r, Subscription{Name: "s"})
 	decide(t, b, 1, inTurn(2, 20)...)
 	r.start(d)
-	require.Eventually(t, func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tried >= downAfter }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tried >= downAfter }, patience, time.Millisecond)
 	require.NoError(t, b.out.DeleteConsumer(t.Context(), "sink_s"))
-	require.Eventually(t, func() bool { return r.said(ErrGone) }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.said(ErrGone) }, patience, time.Millisecond)
 	assert.Equal(t, 20, waiting(t, d))
 }
 
@@ -497,14 +504,15 @@ func TestPurgedOutcomesAreMissed(t *testing.T) {
 			}
 			d := b.subscribeFor(t, r, Subscription{Name: "s"})
 			decide(t, b, 1, inTurn(2, 100)...)
+			eventually(t, func() bool { return waiting(t, d) == 100 }, "the consumer knows of them")
 			r.start(d)
 			<-held
 			if !answer.Done {
-				require.Eventually(t, func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tried >= downAfter }, 30*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tried >= downAfter }, patience, time.Millisecond)
 			}
 			require.NoError(t, b.out.Purge(t.Context(), jetstream.WithPurgeKeep(1)))
 			close(hold)
-			require.Eventually(t, func() bool { return r.said(ErrGone) }, 50*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return r.said(ErrGone) }, patience, 10*time.Millisecond)
 		})
 	}
 }
@@ -535,7 +543,7 @@ func TestFencesAreNotMissed(t *testing.T) {
 	p := run.pullers[0]
 	wait := func(n int) {
 		t.Helper()
-		require.Eventually(t, func() bool { return waiting(t, d) == n }, 30*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return waiting(t, d) == n }, patience, time.Millisecond)
 	}
 	wait(14)
 	info, err := p.consumer.Info(t.Context())

@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
+
+	"tocsin.internal/internal/pause"
 )
 
 // What workers ask the one at the desk goes by plain messages: an answer that
@@ -87,11 +89,7 @@ func (b *Bus) AskDesk(ctx context.Context, body []byte) ([]byte, error) {
 		if !errors.Is(err, nats.ErrNoResponders) {
 			return text, err
 		}
-		timer := time.NewTimer(100 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, 100*time.Millisecond) != nil {
 			return nil, ErrNoDesk
 		}
 	}

@@ -23,8 +23,8 @@ const (
 	heldBytes = 32 << 20
 	// A lane may hold one part in laneShare of what there is room for.
 	laneShare = 4
-	// lastCall is how long after the end what was fetched may still be begun: what
-	// is given back has used up an attempt.
+	// lastCall is short: what is given back has used up an attempt, but whoever stops
+	// an engine waits.
 	lastCall = time.Second
 	// After so many failures in a row the sink is down: it is tried by one delivery
 	// at a time, with a pause as long as the wait for the next attempt, at most
@@ -166,7 +166,7 @@ func (r *dispatcher) run(ctx context.Context) {
 				p.beat(now, r.subscription.AckWait/3)
 			}
 		case <-stop:
-			stop, late = nil, time.After(lastCall)
+			stop, late = nil, time.After(r.lastCall)
 		case <-late:
 			closing = true
 		}

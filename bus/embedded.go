@@ -20,6 +20,11 @@ const maxPayload = 8 << 20
 // lockPatience is how long a folder may still be another's.
 const lockPatience = 2 * time.Second
 
+// embeddedPatience is how long the embedded server may take to start, to greet who
+// connects, and to answer a request that has no limit of its own: where it is there
+// is no other, and it is late only where the machine is busy.
+const embeddedPatience = 30 * time.Second
+
 // bucketBytes is what the buckets may have beside the streams: a million twins
 // with their states are about two gibibytes.
 const bucketBytes = 4 << 30
@@ -29,7 +34,7 @@ const spareMemory = 1 << 30
 
 // sizes are what the streams may have together on disk and in memory.
 func (s Streams) sizes() (store, memory int64) {
-	for _, stream := range []Stream{s.Feed, s.Out, s.Dead, s.Alerts, s.Notify, s.Shadow} {
+	for _, stream := range []Stream{s.Feed, s.Out, s.Dead, s.Alerts, s.Notify, s.Shadow, s.Deliveries, s.Sent} {
 		if stream.Storage == Memory {
 			memory += stream.MaxBytes
 		} else {
@@ -42,6 +47,7 @@ func (s Streams) sizes() (store, memory int64) {
 // embedded is a NATS server in this process.
 type embedded struct {
 	server *server.Server
+	guests *guests // nil: nobody comes over MQTT
 	lock   *os.File
 }
 
@@ -70,18 +76,19 @@ func startEmbedded(c Config) (*embedded, error) {
 	if c.Durability == Interval {
 		opts.SyncInterval = time.Second
 	}
-	if c.Listen != "" {
-		if err := listenOptions(opts, c.Listen); err != nil {
-			e.close()
-			return nil, err
-		}
+	if err := e.listen(c, opts); err != nil {
+		e.close()
+		return nil, err
 	}
 	if e.server, err = server.NewServer(opts); err != nil {
 		e.close()
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
+	if e.guests != nil {
+		e.guests.server = e.server
+	}
 	e.server.Start()
-	if !e.server.ReadyForConnections(30 * time.Second) {
+	if !e.server.ReadyForConnections(embeddedPatience) {
 		e.close()
 		return nil, fmt.Errorf("embedded NATS did not start; is %s listening, and is %s whole?", c.Listen, c.Dir)
 	}
@@ -92,32 +99,61 @@ func startEmbedded(c Config) (*embedded, error) {
 	return e, nil
 }
 
-// listenOptions looks first whether the address is free: the server itself
-// would only write that to a log.
-func listenOptions(opts *server.Options, address string) error {
-	host, port, err := net.SplitHostPort(address)
+// listen says where the server is to listen.
+func (e *embedded) listen(c Config, opts *server.Options) error {
+	if c.Listen != "" {
+		host, port, err := freeAddress("bus.listen", c.Listen)
+		if err != nil {
+			return err
+		}
+		opts.DontListen, opts.Host, opts.Port = false, host, port
+	}
+	if c.MQTT.Listen == "" {
+		return nil
+	}
+	host, port, err := freeAddress("bus.mqtt.listen", c.MQTT.Listen)
 	if err != nil {
-		return fmt.Errorf("bus.listen %q: want host:port: %w", address, err)
+		return err
 	}
-	n, err := strconv.Atoi(port)
-	if err != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("bus.listen %q: want a port from 1 to 65535", address)
-	}
-	probe, err := net.Listen("tcp", address)
+	door, err := parseTemplate(c.FeedSubject, c.Prefix)
 	if err != nil {
-		return fmt.Errorf("bus.listen: %w", err)
+		return err
 	}
-	if n == 0 {
-		n = -1 // the server's word for any free port
-	}
-	if err := probe.Close(); err != nil {
-		return fmt.Errorf("bus.listen: %w", err)
-	}
-	opts.DontListen, opts.Host, opts.Port = false, host, n
+	e.guests = newGuests(door)
+	opts.CustomClientAuthentication = e.guests
+	opts.MQTT.Host, opts.MQTT.Port, opts.MQTT.TLSConfig = host, port, c.MQTT.TLS
+	opts.MQTT.TLSTimeout, opts.MQTT.AuthTimeout = secretPatience.Seconds(), guestsPatience.Seconds()
 	return nil
 }
 
+// freeAddress looks first whether the address is free: the server itself
+// would only write that to a log. A port of 0 becomes the server's word for any.
+func freeAddress(name, address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("%s %q: want host:port: %w", name, address, err)
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("%s %q: want a port from 1 to 65535", name, address)
+	}
+	probe, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", 0, fmt.Errorf("%s: %w", name, err)
+	}
+	if err := probe.Close(); err != nil {
+		return "", 0, fmt.Errorf("%s: %w", name, err)
+	}
+	if port == 0 {
+		port = -1
+	}
+	return host, port, nil
+}
+
 func (e *embedded) close() {
+	if e.guests != nil {
+		close(e.guests.stopped)
+	}
 	if e.server != nil {
 		e.server.Shutdown()
 		e.server.WaitForShutdown()

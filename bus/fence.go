@@ -21,8 +21,8 @@ type Fence struct {
 	Partition int
 	Seq       uint64 // of ckpt.<p>
 
-	record   fenceRecord
-	revision uint64 // of the record
+	record fenceRecord
+	life   uint64 // the writer's whose batches it names; 0: none's
 }
 
 // ErrFenced says that somebody with a later epoch has the partition.
@@ -56,23 +56,35 @@ func batchID(owner string, life uint64) string { return owner + "-" + strconv.Fo
 const fencePrefix = "ckpt."
 
 // Fence makes the owner, the id of a writer, the one who may write the outcomes
-// of partition p. When it returns nothing that another one has written is on its
-// way any more: what is to come is refused, and Tail says what was stored. A
-// later owner comes with a greater epoch; one that comes with a smaller one gets
-// ErrFenced. The error may wrap ErrFull.
+// of partition p. When it returns nothing that was written before, by another
+// one or by the owner itself, is on its way any more: what is to come is refused,
+// and Tail says what was stored. A later owner comes with a greater epoch; one
+// that comes with a smaller one gets ErrFenced. The error may wrap ErrFull.
 func (b *Bus) Fence(ctx context.Context, p int, owner string, epoch uint64) (Fence, error) {
-	want := fenceRecord{Owner: owner, Epoch: epoch, Batch: batchID(owner, 1)}
-	return b.claim(ctx, p, want, func(old *fenceRecord) bool { return old.Epoch <= epoch })
+	return b.claim(ctx, p, claimant{owner, epoch, func(old *fenceRecord) (life uint64, ok bool) {
+		if old.Owner == owner {
+			return 0, old.Epoch <= epoch // any batch of its may have outcomes from before
+		}
+		return 1, old.Epoch <= epoch
+	}})
+}
+
+// claimant is who claims a partition. Its life is the writer's whose batches the
+// fence is to name, after the record of the one before; not ok: it may not be followed.
+type claimant struct {
+	owner string
+	epoch uint64
+	life  func(old *fenceRecord) (life uint64, ok bool)
 }
 
 // claim puts a record in place of the one before, if that one may be followed,
 // and fences it. The record is written twice: first with the batches that have
 // to be ended, then, when they are, to make sure that nobody else has come.
-func (b *Bus) claim(ctx context.Context, p int, want fenceRecord, follows func(old *fenceRecord) bool) (Fence, error) {
+func (b *Bus) claim(ctx context.Context, p int, c claimant) (Fence, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	for {
-		f, err := b.tryClaim(ctx, p, want, follows)
+		f, err := b.tryClaim(ctx, p, c)
 		switch {
 		case err == nil:
 			return f, nil
@@ -82,7 +94,7 @@ func (b *Bus) claim(ctx context.Context, p int, want fenceRecord, follows func(o
 	}
 }
 
-func (b *Bus) tryClaim(ctx context.Context, p int, want fenceRecord, follows func(old *fenceRecord) bool) (Fence, error) {
+func (b *Bus) tryClaim(ctx context.Context, p int, c claimant) (Fence, error) {
 	token := b.root + fencePrefix + strconv.Itoa(p)
 	key := bucketSubject(b.snaps, "fence."+strconv.Itoa(p))
 	var record, fence lastMessage
@@ -95,10 +107,12 @@ func (b *Bus) tryClaim(ctx context.Context, p int, want fenceRecord, follows fun
 		if err := json.Unmarshal(record.Data, &old); err != nil {
 			return Fence{}, err
 		}
-		if !follows(&old) {
-			return Fence{}, ErrFenced
-		}
 	}
+	life, ok := c.life(&old)
+	if !ok && len(record.Data) > 0 {
+		return Fence{}, ErrFenced
+	}
+	want := fenceRecord{Owner: c.owner, Epoch: c.epoch, Batch: batchID(c.owner, life)}
 	opening := want
 	opening.Open = old.before(want.Batch)
 	revision, err := b.putAfter(ctx, key, record.Seq, &opening)
@@ -114,8 +128,8 @@ func (b *Bus) tryClaim(ctx context.Context, p int, want fenceRecord, follows fun
 			return Fence{}, err
 		}
 	}
-	revision, err = b.putAfter(ctx, key, revision, &want)
-	return Fence{Partition: p, Seq: seq, record: want, revision: revision}, err
+	_, err = b.putAfter(ctx, key, revision, &want)
+	return Fence{Partition: p, Seq: seq, record: want, life: life}, err
 }
 
 // putAfter stores a value under a subject whose last message has the sequence

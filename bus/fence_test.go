@@ -2,12 +2,12 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/rules"
 )
 
@@ -38,17 +39,20 @@ func numbered(p int, number uint64, by string) (*rules.Outcome, Mark) {
 func written(t *testing.T, b *Bus) map[int][]string {
 	t.Helper()
 	all := map[int][]string{}
-	info, err := b.out.Info(t.Context())
+	end, err := b.last(t.Context(), outStream, "*.*.>") // the stream's own last sequence may be that of a fence that is gone
 	require.NoError(t, err)
 	c, err := b.out.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{})
 	require.NoError(t, err)
-	for last := uint64(0); last < info.State.LastSeq; {
+	came := time.Now()
+	for last := uint64(0); last < end.Seq; {
+		require.Less(t, time.Since(came), patience, "OUT gives nothing after %d of %d", last, end.Seq)
 		got, err := c.FetchNoWait(1000)
 		require.NoError(t, err)
 		for m := range got.Messages() {
+			came = time.Now()
 			meta, err := m.Metadata()
 			require.NoError(t, err)
-			if last = meta.Sequence.Stream; last > info.State.LastSeq {
+			if last = meta.Sequence.Stream; last > end.Seq {
 				break
 			}
 			if strings.HasPrefix(m.Subject(), fencePrefix) {
@@ -63,6 +67,9 @@ func written(t *testing.T, b *Bus) map[int][]string {
 	}
 	return all
 }
+
+// patience is for what comes in a moment, or never.
+const patience = 2 * time.Minute
 
 // series are numbers from one to another, by somebody.
 func series(by string, from, to int) (want []string) {
@@ -88,7 +95,10 @@ func TestTheOldOwnerIsFenced(t *testing.T) {
 	for name, flushed := range map[string]bool{"in the middle of a batch": false, "between two batches": true} {
 		t.Run(name, func(t *testing.T) {
 			eachCommit(t, func(t *testing.T, commit Commit) {
-				for _, first := range []int{0, 1} { // whose partition the first outcome is of that waits
+				for first := range 2 { // whose partition the first outcome is of that waits
+					if first == 0 && testing.Short() {
+						continue
+					}
 					t.Run(fmt.Sprint("first of ", first), func(t *testing.T) { oldOwnerIsFenced(t, commit, flushed, first) })
 				}
 			})
@@ -157,6 +167,64 @@ func oldOwnerIsFenced(t *testing.T, commit Commit, flushed bool, first int) {
 	}, written(t, b))
 }
 
+// Whoever fences a partition again under the same id, as a worker does that has
+// lost its lease and got it back before anybody else, has the tail of what is
+// stored: what of it was on its way is not stored after that.
+func TestAPartitionIsFencedAgainWithOutcomesOnTheirWay(t *testing.T) {
+	for name, heard := range map[string]bool{"owned before they arrive": false, "owned after they were refused": true} {
+		t.Run(name, func(t *testing.T) {
+			eachCommit(t, func(t *testing.T, commit Commit) { fencedAgain(t, commit, heard) })
+		})
+	}
+}
+
+func fencedAgain(t *testing.T, commit Commit, heard bool) {
+	url, _, _ := external(t)
+	between := newProxy(t, url)
+	b := open(t, Config{URL: url, Partitions: 2, Commit: commit})
+	behind := open(t, Config{URL: between.url(), Partitions: 2, Commit: commit})
+	w, err := behind.NewWriter(t.Context(), "w", nil)
+	require.NoError(t, err)
+	defer w.Close()
+	own(t, b, w, "w", 1, 0, 1)
+	write := func(p, from, to int) {
+		for number := from; number <= to; number++ {
+			o, m := numbered(p, uint64(number), "w")
+			require.NoError(t, w.Write(t.Context(), p, o, m))
+		}
+	}
+	write(0, 1, 10)
+	write(1, 1, 10)
+	stored := func() bool { // the first of each: their batch is open, and knows their fences
+		for p := range 2 {
+			if tail, err := b.Tail(t.Context(), p); err != nil || tail.Seq == 0 {
+				return false
+			}
+		}
+		return true
+	}
+	require.Eventually(t, stored, patience, time.Millisecond)
+	between.pause()
+	write(0, 11, 100) // they wait
+	write(1, 11, 100)
+
+	again, err := b.Fence(t.Context(), 1, "w", 2)
+	require.NoError(t, err)
+	tail, err := b.Tail(t.Context(), 1)
+	require.NoError(t, err)
+	at := int(tail.Seq)
+	w.Disown(1)
+	between.resume()
+	if heard {
+		require.NoError(t, w.Flush(t.Context()))
+	}
+	w.Own(again)
+	write(1, at+1, at+50)
+	require.NoError(t, w.Flush(t.Context()))
+	assert.Empty(t, w.Lost())
+	assert.Equal(t, map[int][]string{0: series("w", 1, 100), 1: series("w", 1, at+50)}, written(t, b))
+}
+
 func TestAnEarlierEpochIsRefused(t *testing.T) {
 	b := open(t, Config{Partitions: 1})
 	_, err := b.Fence(t.Context(), 0, "one", 2)
@@ -173,7 +241,7 @@ func TestAnEarlierEpochIsRefused(t *testing.T) {
 func TestAPurgeTakesTheFence(t *testing.T) {
 	eachCommit(t, func(t *testing.T, commit Commit) {
 		b := open(t, Config{Partitions: 2, Commit: commit})
-		old, err := b.NewWriter(t.Context(), "old", func(err error) { t.Errorf("trouble: %v", err) })
+		old, err := b.NewWriter(t.Context(), "old", calm(t))
 		require.NoError(t, err)
 		defer old.Close()
 		own(t, b, old, "old", 1, 0, 1)
@@ -198,6 +266,7 @@ func TestAPurgeTakesTheFence(t *testing.T) {
 		defer next.Close()
 		own(t, b, next, "next", 2, 1)
 		purge()
+		assert.Empty(t, written(t, b), "the last message of all is gone too")
 		tail, err := b.Tail(t.Context(), 1)
 		require.NoError(t, err)
 		assert.Equal(t, Mark{Seq: 2, Count: 1}, tail, "it was written down")
@@ -214,7 +283,7 @@ func TestAPurgeTakesTheFence(t *testing.T) {
 func TestOwnAgain(t *testing.T) {
 	eachCommit(t, func(t *testing.T, commit Commit) {
 		b := open(t, Config{Partitions: 2, Commit: commit})
-		w, err := b.NewWriter(t.Context(), "w", func(err error) { t.Errorf("trouble: %v", err) })
+		w, err := b.NewWriter(t.Context(), "w", calm(t))
 		require.NoError(t, err)
 		defer w.Close()
 		own(t, b, w, "w", 1, 0, 1)
@@ -279,6 +348,7 @@ type pen struct {
 	writer  Writer
 	takes   chan taken
 	next    map[int]uint64 // by partition that it takes for its own
+	trouble error          // the last one
 }
 
 type taken struct {
@@ -287,9 +357,10 @@ type taken struct {
 }
 
 // run writes what is next of some partition it owns, now and then flushes, and
-// learns what it has lost, until it is told to stop.
-func (w *pen) run(ctx context.Context, r *rand.Rand) error {
-	for ctx.Err() == nil {
+// learns what it has lost, as long as going goes on. Its error says what it was
+// at when ctx ended, and its last trouble.
+func (w *pen) run(ctx, going context.Context, r *rand.Rand) error {
+	for going.Err() == nil {
 		for len(w.takes) > 0 {
 			t := <-w.takes
 			w.writer.Own(t.fence)
@@ -299,14 +370,14 @@ func (w *pen) run(ctx context.Context, r *rand.Rand) error {
 			for p := range w.next {
 				o, m := numbered(p, w.next[p], w.id)
 				w.next[p]++
-				if err := w.writer.Write(context.WithoutCancel(ctx), p, o, m); err != nil {
-					return err
+				if err := w.writer.Write(ctx, p, o, m); err != nil {
+					return fmt.Errorf("%s: writing %d of partition %d: %w", w.id, m.Seq, p, errors.Join(err, w.trouble))
 				}
 				break // any of them: the order of a map is random
 			}
 		}
 		if r.IntN(3) == 0 {
-			if err := w.writer.Flush(context.WithoutCancel(ctx)); err != nil {
+			if err := w.flush(ctx); err != nil {
 				return err
 			}
 		}
@@ -319,11 +390,64 @@ func (w *pen) run(ctx context.Context, r *rand.Rand) error {
 			select {
 			case t := <-w.takes:
 				w.takes <- t
-			case <-ctx.Done():
+			case <-going.Done():
 			}
 		}
 	}
-	return w.writer.Flush(context.WithoutCancel(ctx))
+	return w.flush(ctx)
+}
+
+func (w *pen) flush(ctx context.Context) error {
+	if err := w.writer.Flush(ctx); err != nil {
+		return fmt.Errorf("%s: flushing: %w", w.id, errors.Join(err, w.trouble))
+	}
+	return nil
+}
+
+// ordeal is the test below: its pens, and what happens to them.
+type ordeal struct {
+	*testing.T
+	*rand.Rand
+	bus   *Bus
+	pens  []*pen
+	epoch uint64
+	begun time.Time
+}
+
+// note logs what happens, and when.
+func (t *ordeal) note(format string, args ...any) {
+	t.Logf("%4d ms: %s", time.Since(t.begun).Milliseconds(), fmt.Sprintf(format, args...))
+}
+
+// insist does what may fail while the server is away.
+func (t *ordeal) insist(what string, f func() error) {
+	t.Helper()
+	for begun := time.Now(); ; {
+		err := f()
+		if err == nil {
+			return
+		}
+		require.Less(t, time.Since(begun), patience, "%s: %v", what, err)
+		require.NoError(t, pause.For(t.Context(), 10*time.Millisecond))
+	}
+}
+
+// take makes a partition a pen's.
+func (t *ordeal) take(w *pen, p int) {
+	t.epoch++
+	var got taken
+	t.insist(fmt.Sprintf("fencing partition %d", p), func() (err error) {
+		got.fence, err = t.bus.Fence(t.Context(), p, w.id, t.epoch)
+		return err
+	})
+	var tail Mark
+	t.insist(fmt.Sprintf("the tail of partition %d", p), func() (err error) {
+		tail, err = t.bus.Tail(t.Context(), p)
+		return err
+	})
+	got.next = tail.Seq + 1
+	t.note("%s takes %d, with epoch %d and fence %d for %s, from %d on", w.id, p, t.epoch, got.fence.Seq, got.fence.record.Batch, got.next)
+	w.takes <- got
 }
 
 // Three writers take partitions from each other while they are stopped and let
@@ -331,83 +455,117 @@ func (w *pen) run(ctx context.Context, r *rand.Rand) error {
 // has each partition's outcomes in order, none missing, none twice, and none of
 // an owner after the next one's.
 func TestWritersInTrouble(t *testing.T) {
-	eachCommit(t, func(t *testing.T, commit Commit) {
-		seed := uint64(time.Now().UnixNano())
-		t.Logf("seed %d", seed)
-		r := rand.New(rand.NewPCG(seed, 0))
-		const partitions = 4
-		url, stop, start := external(t)
-		b := open(t, Config{URL: url, Partitions: partitions, Commit: commit})
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var pens []*pen
-		var wg sync.WaitGroup
-		errs := make(chan error, 3)
-		for i := range 3 {
-			w := &pen{id: fmt.Sprint("w", i), between: newProxy(t, url), takes: make(chan taken, 1000), next: map[int]uint64{}}
-			w.bus = open(t, Config{URL: w.between.url(), Partitions: partitions, Commit: commit})
-			var err error
-			w.writer, err = w.bus.NewWriter(t.Context(), w.id, nil)
+	eachCommit(t, writersInTrouble)
+}
+
+func writersInTrouble(t *testing.T, commit Commit) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	const partitions = 4
+	url, stop, start := external(t)
+	b := open(t, Config{URL: url, Partitions: partitions, Commit: commit})
+	all := &ordeal{T: t, Rand: rand.New(rand.NewPCG(seed, 0)), bus: b, begun: time.Now()}
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	going, enough := context.WithCancel(ctx)
+	defer enough()
+	errs := make(chan error, 3)
+	for i := range 3 {
+		w := &pen{id: fmt.Sprint("w", i), between: newProxy(t, url), takes: make(chan taken, 1000), next: map[int]uint64{}}
+		w.bus = open(t, Config{URL: w.between.url(), Partitions: partitions, Commit: commit})
+		var err error
+		w.writer, err = w.bus.NewWriter(t.Context(), w.id, func(err error) { w.trouble = err })
+		require.NoError(t, err)
+		t.Cleanup(w.writer.Close)
+		all.pens = append(all.pens, w)
+		mine := rand.New(rand.NewPCG(seed, uint64(i+1)))
+		go func() { errs <- w.run(ctx, going, mine) }()
+	}
+	for p := range partitions {
+		all.take(all.pens[p%len(all.pens)], p)
+	}
+	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
+		all.happen(partitions, func() { stop(); start() })
+		require.NoError(t, pause.For(t.Context(), time.Duration(all.IntN(60))*time.Millisecond))
+	}
+	for _, w := range all.pens {
+		w.between.resume()
+	}
+	all.note("all go on, and end")
+	enough()
+	defer time.AfterFunc(patience, giveUp).Stop()
+	never := time.After(2 * patience)
+	for range all.pens {
+		select {
+		case err := <-errs:
 			require.NoError(t, err)
-			t.Cleanup(w.writer.Close)
-			pens = append(pens, w)
-			mine := rand.New(rand.NewPCG(seed, uint64(i+1)))
-			wg.Go(func() { errs <- w.run(ctx, mine) })
+		case <-never:
+			t.Fatal("a writer goes on, although its context has ended")
 		}
-		insist := func(f func() error) {
-			require.Eventually(t, func() bool { return f() == nil }, 30*time.Second, 10*time.Millisecond)
-		}
-		epoch := uint64(0)
-		take := func(w *pen, p int) {
-			epoch++
-			var got taken
-			insist(func() (err error) { got.fence, err = b.Fence(t.Context(), p, w.id, epoch); return err })
-			var tail Mark
-			insist(func() (err error) { tail, err = b.Tail(t.Context(), p); return err })
-			got.next = tail.Seq + 1
-			w.takes <- got
-		}
-		for p := range partitions {
-			take(pens[p%len(pens)], p)
-		}
-		for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
-			w := pens[r.IntN(len(pens))]
-			switch n := r.IntN(20); {
-			case n < 6:
-				w.between.pause()
-			case n < 12:
-				w.between.resume()
-			case n < 14:
-				w.between.cut()
-			case n < 18:
-				take(w, r.IntN(partitions))
-			case n < 19:
-				insist(func() error {
-					return b.out.Purge(t.Context(), jetstream.WithPurgeSubject(fencePrefix+strconv.Itoa(r.IntN(partitions))))
-				})
-			default:
-				stop()
-				start()
-			}
-			require.NoError(t, pause(t.Context(), time.Duration(r.IntN(60))*time.Millisecond))
-		}
-		for _, w := range pens {
-			w.between.resume()
-		}
-		cancel()
-		wg.Wait()
-		for range pens {
-			require.NoError(t, <-errs)
-		}
-		total := 0
-		for p, got := range written(t, b) {
-			total += len(got)
-			for i, text := range got {
-				by, number, _ := strings.Cut(text, " ")
-				require.Equal(t, strconv.Itoa(i+1), number, "partition %d, by %s", p, by)
+		all.note("one has ended")
+	}
+	all.check()
+}
+
+// happen is one trouble.
+func (t *ordeal) happen(partitions int, restart func()) {
+	w := t.pens[t.IntN(len(t.pens))]
+	switch n := t.IntN(20); {
+	case n < 6:
+		t.note("%s is stopped", w.id)
+		w.between.pause()
+	case n < 12:
+		t.note("%s goes on", w.id)
+		w.between.resume()
+	case n < 14:
+		t.note("%s is cut off", w.id)
+		w.between.cut()
+	case n < 18:
+		t.take(w, t.IntN(partitions))
+	case n < 19:
+		p := t.IntN(partitions)
+		t.note("the fence of %d is purged", p)
+		t.insist(fmt.Sprintf("purging the fence of partition %d", p), func() error {
+			return t.bus.out.Purge(t.Context(), jetstream.WithPurgeSubject(fencePrefix+strconv.Itoa(p)))
+		})
+	default:
+		t.note("the server restarts")
+		restart()
+		t.note("it is back")
+	}
+}
+
+// check looks at what OUT has in the end.
+func (t *ordeal) check() {
+	t.insist("the server, at last", t.bus.Healthy)
+	total := 0
+	for p, got := range written(t.T, t.bus) {
+		total += len(got)
+		for i, text := range got {
+			if _, number, _ := strings.Cut(text, " "); number != strconv.Itoa(i+1) {
+				t.Fatalf("partition %d: want %d, got %q; it has %s", p, i+1, text, runs(got))
 			}
 		}
-		t.Logf("%d outcomes", total)
-		assert.NotZero(t, total)
-	})
+	}
+	t.note("%d outcomes", total)
+	assert.NotZero(t, total)
+}
+
+// runs tells who wrote what, as "w0 1-17, w1 18-20".
+func runs(got []string) string {
+	var text strings.Builder
+	by, next := "", 0
+	for _, one := range got {
+		who, digits, _ := strings.Cut(one, " ")
+		number, err := strconv.Atoi(digits)
+		if by != who || number != next || err != nil {
+			if by != "" {
+				fmt.Fprintf(&text, "-%d, ", next-1)
+			}
+			text.WriteString(one)
+		}
+		by, next = who, number+1
+	}
+	fmt.Fprintf(&text, "-%d", next-1)
+	return text.String()
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,9 +14,14 @@ import (
 
 // TwinsRevision is the revision of the bucket of twins: each change has a higher one.
 func (b *Bus) TwinsRevision(ctx context.Context) (uint64, error) {
-	s, err := b.js.Stream(ctx, "KV_"+b.twins.Bucket())
+	return b.revision(ctx, b.twins)
+}
+
+// revision is that of the last change of a bucket.
+func (b *Bus) revision(ctx context.Context, kv jetstream.KeyValue) (uint64, error) {
+	s, err := b.js.Stream(ctx, bucketStream(kv))
 	if err != nil {
-		return 0, fmt.Errorf("bucket %s: %w", b.twins.Bucket(), err)
+		return 0, fmt.Errorf("bucket %s: %w", kv.Bucket(), err)
 	}
 	return s.CachedInfo().State.LastSeq, nil
 }
@@ -38,8 +42,14 @@ func document(e jetstream.KeyValueEntry) []byte {
 	return e.Value()
 }
 
-// followRetry is when a watch that could not begin is tried again.
-const followRetry = 250 * time.Millisecond
+// followRetry is when a watch that could not begin is tried again, and
+// followSilence when one begins again that has neither given an entry nor said
+// that it has given all: where the last of them go before they come, as markers
+// do, it never says so (nats.go v1.55.0, WatchFiltered).
+const (
+	followRetry   = 250 * time.Millisecond
+	followSilence = 2 * time.Second
+)
 
 // follow calls change for each entry of a bucket under some keys after a revision, ready once
 // when those that there are have been given, and change for each that comes
@@ -49,14 +59,24 @@ const followRetry = 250 * time.Millisecond
 func (b *Bus) follow(ctx context.Context, kv jetstream.KeyValue, keys string, after uint64, change func(jetstream.KeyValueEntry), ready func()) {
 	back := b.nc.StatusChanged(nats.CONNECTED)
 	defer b.nc.RemoveStatusListener(back)
-	ready = sync.OnceFunc(ready)
+	isReady := false
+	tell := func() {
+		if !isReady {
+			isReady = true
+			ready()
+		}
+	}
 	for ctx.Err() == nil {
 		var events <-chan jetstream.KeyValueEntry
 		w, err := kv.Watch(ctx, keys, jetstream.ResumeFromRevision(after+1))
 		if err == nil {
 			events = w.Updates()
 		}
-		after = followOne(ctx, events, back, after, change, ready)
+		wait := followRetry
+		if events != nil {
+			wait = followSilence
+		}
+		after = followOne(ctx, events, back, after, wait, change, func() bool { return isReady }, tell)
 		if err == nil {
 			w.Stop() //nolint:errcheck // it ends with the context at the latest
 		}
@@ -64,19 +84,21 @@ func (b *Bus) follow(ctx context.Context, kv jetstream.KeyValue, keys string, af
 }
 
 // followOne follows one watch until the connection is back, or, where there is
-// none, until it is time to try again. It gives the revision of the last entry.
-func followOne(ctx context.Context, events <-chan jetstream.KeyValueEntry, back <-chan nats.Status, after uint64, change func(jetstream.KeyValueEntry), ready func()) uint64 {
-	var again <-chan time.Time
-	if events == nil {
-		again = time.After(followRetry)
-	}
+// none or not all that there was has come, until it is time to try again. It gives
+// the revision of the last entry.
+func followOne(ctx context.Context, events <-chan jetstream.KeyValueEntry, back <-chan nats.Status, after uint64, wait time.Duration, change func(jetstream.KeyValueEntry), isReady func() bool, ready func()) uint64 {
+	again := time.NewTimer(wait)
+	defer again.Stop()
 	for {
+		if events != nil && isReady() {
+			again.Stop()
+		}
 		select {
 		case <-ctx.Done():
 			return after
 		case <-back:
 			return after
-		case <-again:
+		case <-again.C:
 			return after
 		case e, ok := <-events:
 			switch {
@@ -87,6 +109,7 @@ func followOne(ctx context.Context, events <-chan jetstream.KeyValueEntry, back 
 			default:
 				change(e)
 				after = e.Revision()
+				again.Reset(wait)
 			}
 		}
 	}
@@ -137,30 +160,11 @@ func (b *Bus) Controls(ctx context.Context, p int, from uint64) iter.Seq2[Messag
 			fail(err)
 			return
 		}
-		for {
-			batch, err := c.FetchNoWait(retainedBatch)
-			if err != nil {
-				fail(err)
-				return
-			}
-			n := 0
-			for raw := range batch.Messages() {
-				n++
-				m := Message{Partition: p, Kind: Control, Data: raw.Data()}
-				if meta, err := raw.Metadata(); err == nil {
-					m.Seq, m.Stored = meta.Sequence.Stream, meta.Timestamp
-				}
-				if !yield(m, nil) {
-					return
-				}
-			}
-			if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
-				fail(err)
-				return
-			}
-			if n < retainedBatch {
-				return
-			}
+		err = found(ctx, c, retainedBatch, func(raw jetstream.Msg, d delivery) bool {
+			return yield(Message{Partition: p, Kind: Control, Data: raw.Data(), Seq: d.seq, Stored: d.stored}, nil)
+		})
+		if err != nil {
+			fail(err)
 		}
 	}
 }

@@ -215,6 +215,7 @@ func (i *intake[T]) take(m *nats.Msg, now time.Time, buf []T) []T {
 	if r.open--; r.open <= r.low {
 		i.ask(r, now)
 	}
+	d.of = r
 	return append(buf, i.read(m, d))
 }
 
@@ -303,7 +304,10 @@ func (i *intake[T]) ask(r *reading, now time.Time) {
 	r.open += r.asked
 }
 
-func (r *reading) rename() { r.consumer = "tocsin-" + nuid.Next() }
+// readingPrefix begins the names of the consumers of readings.
+const readingPrefix = "tocsin-"
+
+func (r *reading) rename() { r.consumer = readingPrefix + nuid.Next() }
 
 func (r *reading) api(what string) string {
 	return "$JS.API.CONSUMER." + what + "." + r.stream + "." + r.consumer
@@ -342,6 +346,7 @@ type delivery struct {
 	number  uint64 // among the consumer's, from 1
 	stored  time.Time
 	pending uint64 // messages that the consumer has still to send
+	of      *reading
 }
 
 // parseDelivery reads the reply subject of a message from a consumer (server
@@ -376,5 +381,5 @@ func parseDelivery(reply string) (d delivery, ok bool) {
 		}
 		rest = rest[min(end+1, len(rest)):]
 	}
-	return delivery{numbers[0], numbers[1], time.Unix(0, int64(numbers[2])), numbers[3]}, true
+	return delivery{seq: numbers[0], number: numbers[1], stored: time.Unix(0, int64(numbers[2])), pending: numbers[3]}, true
 }

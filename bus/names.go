@@ -16,6 +16,9 @@ const (
 	historyStream = "ALERTS" // the alerts of OUT, kept for longer
 	notifyStream  = "NOTIFY" // what the routes tell
 	shadowStream  = "SHADOW" // what shadow rules have decided
+
+	deliveriesStream = "DELIVERIES" // what is to be posted to subscribers, and the last attempts
+	sentStream       = "SENT"       // every attempt of a sink
 )
 
 // The headers on the wire.

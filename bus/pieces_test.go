@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -150,18 +151,26 @@ func TestSnapshotsOfSeveralSaversDoNotMix(t *testing.T) {
 	const savers, saves = 3, 6
 	var mu sync.Mutex
 	after := map[Revision]string{}
+	var unanswered atomic.Bool // a save, of which the pieces may stay until the next one
 	var wg sync.WaitGroup
 	for i := range savers {
 		saver := another(t, b)
 		wg.Go(func() {
 			for done := 0; done < saves; {
 				_, r, err := saver.LoadSnapshot(t.Context(), 5)
+				if Away(err) {
+					continue // the server is busy
+				}
 				if !assert.NoError(t, err) {
 					return
 				}
 				name := fmt.Sprintf("saver %d, save %d", i, done)
 				state := bytes.Repeat([]byte(name), pieceBytes/len(name)*5/2)
 				got, err := saver.SaveSnapshot(t.Context(), 5, 1, state, r)
+				if Away(err) {
+					unanswered.Store(true)
+					continue
+				}
 				if err != nil {
 					assert.ErrorIs(t, err, ErrOvertaken)
 					continue
@@ -177,5 +186,7 @@ func TestSnapshotsOfSeveralSaversDoNotMix(t *testing.T) {
 	}
 	wg.Wait()
 	assert.Len(t, after, savers*saves)
-	assert.Len(t, keys(t, b, "p5.>"), 3)
+	if !unanswered.Load() {
+		assert.Len(t, keys(t, b, "p5.>"), 3)
+	}
 }

@@ -97,7 +97,8 @@ func TestWorkersShareWhatThereIs(t *testing.T) {
 	}
 	join := func(id string) (leave func()) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := b.NewPool(PoolConfig{ID: id, Names: []string{"desk"}, Balanced: partitions, Trouble: func(err error) { t.Log(id, err) }})
+		// Nobody dies here, however late its signs of life are.
+		p := b.NewPool(PoolConfig{ID: id, Lease: patience, Names: []string{"desk"}, Balanced: partitions, Trouble: func(err error) { t.Log(id, err) }})
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx, l.hold(id)) }()
 		return func() {
@@ -147,7 +148,7 @@ func TestTheYoungerOfTwoWithOneIDGoes(t *testing.T) {
 
 func eventually(t *testing.T, f func() bool, what string) {
 	t.Helper()
-	require.Eventually(t, f, 30*time.Second, 10*time.Millisecond, what)
+	require.Eventually(t, f, patience, 10*time.Millisecond, what)
 }
 
 func TestWorkersTellOfTheirLag(t *testing.T) {

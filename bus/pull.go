@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"tocsin.internal/internal/pause"
 )
 
 const (
@@ -114,7 +116,7 @@ func (p *puller) begin(ctx context.Context) error {
 
 // returned fetches until everything is here that was fetched before us, or AckWait is over.
 func (p *puller) returned(ctx context.Context) (list []*parcel, err error) {
-	deadline := time.Now().Add(p.config.AckWait + time.Second)
+	deadline := time.Now().Add(p.config.AckWait + givenLate)
 	for wait := givenBack; p.earlier > 0 && ctx.Err() == nil; {
 		last := !time.Now().Before(deadline)
 		n := p.earlier
@@ -131,7 +133,7 @@ func (p *puller) returned(ctx context.Context) (list []*parcel, err error) {
 			break
 		}
 		if len(got) == 0 || slices.ContainsFunc(got, func(x *parcel) bool { return x.seq >= p.begun }) {
-			pause(ctx, min(wait, time.Until(deadline))) //nolint:errcheck // the server does not have it back yet; the loop asks for ctx
+			pause.For(ctx, min(wait, time.Until(deadline))) //nolint:errcheck // the server does not have it back yet; the loop asks for ctx
 			wait *= 2
 		}
 	}
@@ -141,6 +143,9 @@ func (p *puller) returned(ctx context.Context) (list []*parcel, err error) {
 const (
 	// givenBack is how long the server may take to have what was given back.
 	givenBack = 50 * time.Millisecond
+	// givenLate is how much later than after AckWait a busy server may give again
+	// what nobody has given back.
+	givenLate = 5 * time.Second
 	// beginFetch bounds what is fetched too early while that is waited for.
 	beginFetch = 64
 )
@@ -230,7 +235,7 @@ func (p *puller) mend(ctx context.Context, err error) {
 	}
 	if err != nil && ctx.Err() == nil {
 		p.trouble(away(err))
-		pause(ctx, nextWait) //nolint:errcheck // the caller asks
+		pause.For(ctx, nextWait) //nolint:errcheck // the caller asks
 	}
 }
 
@@ -241,7 +246,7 @@ func (p *puller) makeAgain(ctx context.Context) error {
 	}
 	// The server may still be writing the state of the old one, which the new one
 	// would take for its own (nats-server v2.15.2, consumerFileStore.flushLoop).
-	pause(ctx, nextWait) //nolint:errcheck // it is made also when ctx has ended: the next run would not know where it was
+	pause.For(ctx, nextWait) //nolint:errcheck // it is made also when ctx has ended: the next run would not know where it was
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
 	c := p.config

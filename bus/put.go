@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,6 +50,24 @@ func (b *Bus) Put(ctx context.Context, call string, samples []rules.Sample) erro
 	return d.wait(ctx)
 }
 
+func (b *Bus) sampleSubject(p int, twin, feed string) string {
+	return b.root + "feed." + strconv.Itoa(p) + "." + twin + "." + Token(feed)
+}
+
+// LastID is the id under which the last sample of a twin's feed was put that FEED
+// retains; "" for none. Of samples that share a message it knows nothing.
+func (b *Bus) LastID(ctx context.Context, twin, feed string) (string, error) {
+	token := Token(twin)
+	m, err := b.ask(ctx, b.config.Streams.Feed.Name, question{LastOf: b.sampleSubject(partition(token, b.config.Partitions), token, feed)})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", putError(err)
+	}
+	return m.Header.Get(headerMsgID), nil
+}
+
 // CallID is a name for Put that nobody else has.
 func CallID() string { return nuid.Next() }
 
@@ -70,7 +89,7 @@ func (d *door) add(s *rules.Sample, alone bool) error {
 		if err := d.flush(p); err != nil {
 			return err
 		}
-		m := nats.NewMsg(d.bus.root + "feed." + strconv.Itoa(p) + "." + token + "." + Token(s.Feed))
+		m := nats.NewMsg(d.bus.sampleSubject(p, token, s.Feed))
 		m.Data = s.Data
 		if !s.At.IsZero() {
 			m.Header.Set(headerTime, s.At.UTC().Format(time.RFC3339Nano))
@@ -153,6 +172,15 @@ const codeUnknownBatch = 10208
 // errAway is what the client calls an exceeded buffer: there is none, on purpose.
 var errAway = errors.New("NATS is out of reach; connecting again")
 
+// Away says whether an error is of a server that cannot be reached, or does not
+// answer, at the moment.
+func Away(err error) bool {
+	return slices.ContainsFunc([]error{
+		errAway, context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrJetStreamNotEnabled, nats.ErrDisconnected, nats.ErrReconnectBufExceeded,
+		jetstream.ErrAsyncPublishTimeout,
+	}, func(target error) bool { return errors.Is(err, target) })
+}
+
 func away(err error) error {
 	if errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrDisconnected) {
 		return errAway
@@ -179,6 +207,23 @@ func (b *Bus) PutControl(ctx context.Context, p int, body []byte) (uint64, error
 		return 0, putError(err)
 	}
 	return ack.Sequence, nil
+}
+
+// PutControls stores control messages in a partition's order, and returns nil when
+// the server has them all; after an error it has some of them, not always the first.
+func (b *Bus) PutControls(ctx context.Context, p int, bodies [][]byte) error {
+	futures := make([]jetstream.PubAckFuture, 0, len(bodies))
+	for _, body := range bodies {
+		f, err := b.js.PublishAsync(b.controlSubject(p), body, jetstream.WithStallWait(publishTimeout))
+		if err != nil {
+			return putError(err)
+		}
+		futures = append(futures, f)
+	}
+	if err := await(ctx, futures); err != nil {
+		return putError(err)
+	}
+	return nil
 }
 
 // FeedState is where FEED begins and ends.

@@ -31,7 +31,7 @@ func (f *feeder) put(n int) {
 		batch = append(batch, s)
 		f.placed[p]++
 	}
-	require.Eventually(f.t, func() bool { return f.b.Put(f.t.Context(), "", batch) == nil }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(f.t, func() bool { return f.b.Put(f.t.Context(), "", batch) == nil }, patience, 50*time.Millisecond)
 }
 
 // collector takes what a reader gives and checks the order of each partition.
@@ -55,7 +55,7 @@ func (c *collector) until(enough func() bool) {
 	c.t.Helper()
 	for !enough() {
 		var err error
-		c.buf, err = c.r.Next(c.t.Context(), 30*time.Second, c.buf)
+		c.buf, err = c.r.Next(c.t.Context(), patience, c.buf)
 		require.NoError(c.t, err)
 		require.NotEmpty(c.t, c.buf, "have %v", c.next)
 		c.check(c.buf)
@@ -164,7 +164,7 @@ func TestAReaderLosesNothingWithItsServer(t *testing.T) {
 			url, stop, start := external(t)
 			b := open(t, Config{URL: url, Partitions: 4})
 			f := &feeder{t, b, map[int]int{}}
-			f.put(10_000)
+			f.put(fewer(10_000))
 			c := newCollector(t, b)
 			if tt.whole {
 				require.NoError(t, c.r.Whole(t.Context(), 1))
@@ -179,7 +179,7 @@ func TestAReaderLosesNothingWithItsServer(t *testing.T) {
 			f.put(1000)
 			c.until(c.have(f, 0, 1, 2, 3))
 			require.NoError(t, b.nc.ForceReconnect())
-			f.put(10_000)
+			f.put(fewer(10_000))
 			c.until(func() bool { return c.next[0] > f.placed[0]/2 })
 			require.NoError(t, b.nc.ForceReconnect())
 			c.until(c.have(f, 0, 1, 2, 3))

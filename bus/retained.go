@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -35,31 +34,12 @@ func (b *Bus) retained(ctx context.Context, p int, since time.Time, before uint6
 	if err != nil {
 		return wrap(err)
 	}
-	for {
-		batch, err := c.FetchNoWait(retainedBatch)
-		if err != nil {
-			return wrap(err)
-		}
-		n := 0
-		for raw := range batch.Messages() {
-			n++
-			d, ok := parseDelivery(raw.Reply())
-			if !ok {
-				return wrap(jetstream.ErrNotJSMessage)
-			}
-			m := b.message(raw.Subject(), raw.Headers(), raw.Data(), d)
-			if m.Seq >= before || m.Partition == p && !take(m) || d.pending == 0 {
-				return nil
-			}
-		}
-		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
-			return wrap(err)
-		}
-		if ctx.Err() != nil {
-			return wrap(ctx.Err())
-		}
-		if n == 0 { // the one that begins at before is there, so there are no more
-			return nil
-		}
+	err = found(ctx, c, retainedBatch, func(raw jetstream.Msg, d delivery) bool {
+		m := b.message(raw.Subject(), raw.Headers(), raw.Data(), d)
+		return m.Seq < before && (m.Partition != p || take(m)) // the one that begins at before is there
+	})
+	if err != nil {
+		return wrap(err)
 	}
+	return nil
 }

@@ -27,7 +27,8 @@ func (b *Bus) Apart(yes bool) { b.apart.Store(yes) }
 // consumer has dealt with and is older; both earlier when they are 80 % full.
 // While a partition has no snapshot nothing of FEED goes, and of one that
 // somebody else has made only what is the engine's. Consumers of sinks
-// that are not subscribed any more do not count. The tails of the partitions
+// that are not subscribed any more do not count, nor do those of followers and
+// subscribers, who may lose what goes. The tails of the partitions
 // are written down before they go.
 //
 // What is needed only ever moves on, so an answer that has grown old meanwhile
@@ -129,7 +130,7 @@ func (b *Bus) firstUndelivered(ctx context.Context) (uint64, error) {
 		return 0, fmt.Errorf("its consumers: %w", err)
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, sinkPrefix) && !b.subscribed(name) {
+		if strings.HasPrefix(name, sinkPrefix) && !b.subscribed(name) || strings.HasPrefix(name, keepPrefix) || strings.HasPrefix(name, readingPrefix) {
 			continue
 		}
 		c, err := b.out.Consumer(ctx, name)

@@ -80,7 +80,7 @@ func TestRulesetIsFollowed(t *testing.T) {
 // consumer of OUT has it.
 func TestShadowsAreRecordedOnce(t *testing.T) {
 	b := open(t, Config{Dir: t.TempDir(), Partitions: 2})
-	at := time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
+	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	outcome := func(i int) rules.Outcome {
 		return rules.Outcome{
 			Kind: rules.Output, Interaction: "i", Rule: "r", Twin: "out of m", Source: "m.1", Feed: "f", At: at.Add(time.Duration(i) * time.Second),

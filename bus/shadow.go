@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/rules"
 )
 
@@ -79,7 +80,7 @@ func (w *ShadowWriter) Flush(ctx context.Context) error {
 			break
 		}
 		w.trouble(fmt.Errorf("stream %s: %w", shadowStream, away(err)))
-		if err := pause(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
 		for i := range w.pending {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 )
@@ -14,10 +15,11 @@ import (
 // makeBuckets makes them all at once: each asks the server several times.
 func (b *Bus) makeBuckets(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, bucket := range []struct {
+	type bucket struct {
 		into   *jetstream.KeyValue
 		config jetstream.KeyValueConfig
-	}{
+	}
+	buckets := []bucket{
 		{&b.twins, jetstream.KeyValueConfig{Bucket: "twins", Description: "twins as upsert bodies", History: 1, Compression: true, Replicas: b.config.Replicas}},
 		{&b.snaps, jetstream.KeyValueConfig{Bucket: "snapshots", Description: "the state of each partition", History: 1, Compression: true, Replicas: b.config.Replicas}},
 		{&b.alerts, jetstream.KeyValueConfig{Bucket: "alerts", Description: "the alerts that are open, by fingerprint", History: 1, Compression: true, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
@@ -25,8 +27,13 @@ func (b *Bus) makeBuckets(ctx context.Context) error {
 		{&b.router, jetstream.KeyValueConfig{Bucket: "router", Description: "groups of alerts that are to be told", History: 1, Compression: true, Replicas: b.config.Replicas}},
 		{&b.held, jetstream.KeyValueConfig{Bucket: "held", Description: "alerts that were kept from a sink", History: 1, Compression: true, LimitMarkerTTL: time.Minute, Replicas: b.config.Replicas}},
 		{&b.pool, jetstream.KeyValueConfig{Bucket: "pool", Description: "the workers, and who does what", History: 1, LimitMarkerTTL: time.Second, Replicas: b.config.Replicas}},
+		{&b.terms, jetstream.KeyValueConfig{Bucket: "stickerterms", Description: "how long each sticker stays", History: 1, LimitMarkerTTL: termMarkers, Replicas: b.config.Replicas}},
 		{&b.rules, jetstream.KeyValueConfig{Bucket: "rules", Description: "interactions, with their revisions, and the sets of them that were pushed", History: rulesKept, Compression: true, Replicas: b.config.Replicas}},
-	} {
+	}
+	for s, name := range shelfNames {
+		buckets = append(buckets, bucket{&b.shelves[s], jetstream.KeyValueConfig{Bucket: name.bucket, Description: name.description, History: 1, Compression: true, LimitMarkerTTL: name.markers, Replicas: b.config.Replicas}})
+	}
+	for _, bucket := range buckets {
 		bucket.config.Bucket = joined(b.config.Prefix, bucket.config.Bucket)
 		g.Go(func() error {
 			kv, err := b.js.CreateOrUpdateKeyValue(ctx, bucket.config)
@@ -45,13 +52,46 @@ func (b *Bus) PutTwin(ctx context.Context, id string, doc []byte) error {
 	return put(ctx, b.twins, id, doc)
 }
 
+// PutTwins keeps the documents of many twins, and returns nil when the server has
+// all of them.
+func (b *Bus) PutTwins(ctx context.Context, ids []string, doc func(id string) []byte) error {
+	return b.changeAll(ctx, b.twins, len(ids), func(i int) *nats.Msg {
+		m := nats.NewMsg("$KV." + b.twins.Bucket() + "." + key(ids[i]))
+		m.Data = doc(ids[i])
+		return m
+	})
+}
+
+// changeWindow is how many changes of a bucket are on their way to the server at a time.
+const changeWindow = 2000
+
+// changeAll makes n changes of a bucket, and returns nil when the server has all
+// of them.
+func (b *Bus) changeAll(ctx context.Context, kv jetstream.KeyValue, n int, change func(i int) *nats.Msg) error {
+	futures := make([]jetstream.PubAckFuture, 0, min(n, changeWindow))
+	for i := range n {
+		f, err := b.js.PublishMsgAsync(change(i), jetstream.WithStallWait(publishTimeout))
+		if err == nil {
+			futures = append(futures, f)
+		}
+		if err == nil && (len(futures) == changeWindow || i == n-1) {
+			err = await(ctx, futures)
+			futures = futures[:0]
+		}
+		if err != nil {
+			return fmt.Errorf("bucket %s: %w", kv.Bucket(), away(err))
+		}
+	}
+	return nil
+}
+
 // DeleteTwin forgets a twin.
 func (b *Bus) DeleteTwin(ctx context.Context, id string) error {
 	return remove(ctx, b.twins, id)
 }
 
 // Twins gives every twin's document. The error, if there is one, comes last.
-func (b *Bus) Twins(ctx context.Context) iter.Seq2[[]byte, error] { return all(ctx, b.twins) }
+func (b *Bus) Twins(ctx context.Context) iter.Seq2[[]byte, error] { return b.all(ctx, b.twins) }
 
 // PutRule keeps an interaction's document as its next revision, and gives that one.
 func (b *Bus) PutRule(ctx context.Context, id string, doc []byte) (uint64, error) {
@@ -79,31 +119,36 @@ func remove(ctx context.Context, kv jetstream.KeyValue, id string) error {
 	return nil
 }
 
-func all(ctx context.Context, kv jetstream.KeyValue) iter.Seq2[[]byte, error] {
-	return under(ctx, kv, ">")
+func (b *Bus) all(ctx context.Context, kv jetstream.KeyValue) iter.Seq2[[]byte, error] {
+	return b.under(ctx, kv, "")
 }
 
-// under gives the values whose keys fit the pattern. The error, if there is one, comes last.
-func under(ctx context.Context, kv jetstream.KeyValue, pattern string) iter.Seq2[[]byte, error] {
+// bucketFetch is how many values are asked for at a time.
+const bucketFetch = 10_000
+
+// under gives the values whose keys fit the pattern; "" = all, of a bucket without
+// a history. The error, if there is one, comes last. A watch would wait for ever
+// where the last of what there is goes before it comes, as markers do that were
+// made for a while (nats.go v1.55.0, WatchFiltered).
+func (b *Bus) under(ctx context.Context, kv jetstream.KeyValue, pattern string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		w, err := kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
-		if err != nil {
-			yield(nil, fmt.Errorf("bucket %s: %w", kv.Bucket(), err))
-			return
+		config := jetstream.OrderedConsumerConfig{InactiveThreshold: soonGone}
+		if pattern != "" {
+			config.FilterSubjects = []string{bucketSubject(kv, pattern)}
 		}
-		defer w.Stop() //nolint:errcheck // it ends with the context at the latest
-		for {
-			select {
-			case e := <-w.Updates():
-				if e == nil || !yield(e.Value(), nil) {
-					return
-				}
-			case <-ctx.Done():
-				yield(nil, fmt.Errorf("bucket %s: %w", kv.Bucket(), ctx.Err()))
-				return
-			}
+		c, err := b.js.OrderedConsumer(ctx, bucketStream(kv), config)
+		if err == nil {
+			err = found(ctx, c, bucketFetch, func(m jetstream.Msg, _ delivery) bool { return isMarker(m.Headers()) || yield(m.Data(), nil) })
+		}
+		if err != nil {
+			yield(nil, fmt.Errorf("bucket %s: %w", kv.Bucket(), away(err)))
 		}
 	}
+}
+
+// isMarker says that a message of a bucket stands for a value that is gone.
+func isMarker(h nats.Header) bool {
+	return h.Get("KV-Operation") != "" || h.Get(jetstream.MarkerReasonHeader) != ""
 }
 
 // LoadSnapshot gives the state of partition p, or nil and revision 0 when there is none.
@@ -113,6 +158,15 @@ func (b *Bus) LoadSnapshot(ctx context.Context, p int) ([]byte, Revision, error)
 		return nil, 0, fmt.Errorf("snapshot of partition %d: %w", p, err)
 	}
 	return state, r, nil
+}
+
+// SnapshotRevision is that of the snapshot of partition p; 0 when there is none.
+func (b *Bus) SnapshotRevision(ctx context.Context, p int) (Revision, error) {
+	_, r, err := b.readHead(ctx, b.snaps, snapshotKey(p))
+	if err != nil {
+		return 0, fmt.Errorf("snapshot of partition %d: %w", p, err)
+	}
+	return r, nil
 }
 
 // SaveSnapshot keeps the state of partition p, which stands for all messages of

@@ -43,12 +43,21 @@ func (b *Bus) makeStreams(ctx context.Context) (err error) {
 			Sources:     []*jetstream.StreamSource{{Name: s.Out.Name, FilterSubject: b.kindSubject(rules.Alert)}},
 		}},
 		{&b.notify, s.Notify, jetstream.StreamConfig{
-			Description: "notifications of groups of alerts, and what is to be delivered again", Subjects: b.rooted([]string{"routed.*", "retry.*.*"}),
-			Duplicates: b.config.DuplicateWindow,
+			Description: "notifications, what happened to stickers, what is to be delivered again, and messages to inputs",
+			Subjects:    b.rooted([]string{routedToken + ".*", "retry.*.*", inputToken + ".*.*", noticeToken + ".*.*.*", stickerToken + ".*.*.*"}),
+			Duplicates:  b.config.DuplicateWindow,
 		}},
 		{&b.shadow, s.Shadow, jetstream.StreamConfig{
 			Description: "what shadow rules have decided, of which nobody is told", Subjects: b.rooted([]string{shadowToken + ".*.*.*"}),
 			Duplicates: b.config.DuplicateWindow,
+		}},
+		{&b.deliveries, s.Deliveries, jetstream.StreamConfig{
+			Description: "what is to be posted to subscribers, and the last attempts", Subjects: b.rooted([]string{jobToken + ".*.*", attemptToken + ".*"}),
+			MaxMsgsPerSubject: attemptsKept,
+		}},
+		{&b.sent, s.Sent, jetstream.StreamConfig{
+			Description: "every attempt of a sink, and how it ended", Subjects: b.rooted([]string{sentToken + ".*.*.*"}),
+			MaxMsgsPerSubject: attemptsKept,
 		}},
 	} {
 		if *stream.into, err = b.makeStream(ctx, stream.is, stream.config); err != nil {

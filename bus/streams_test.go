@@ -91,14 +91,14 @@ func TestStreamsThatAreRightAreNotTouched(t *testing.T) {
 	updates, err := b.nc.SubscribeSync("$JS.EVENT.ADVISORY.STREAM.UPDATED.*")
 	require.NoError(t, err)
 	require.NoError(t, b.Chain(t.Context(), true))
-	m, err := updates.NextMsg(5 * time.Second)
+	m, err := updates.NextMsg(patience)
 	require.NoError(t, err, "advisories are heard")
 	assert.Contains(t, m.Subject, "FEED")
 	another(t, b)
 	require.NoError(t, b.nc.Flush())
 	for n, _, err := updates.Pending(); n > 0; n, _, err = updates.Pending() {
 		require.NoError(t, err)
-		m, err := updates.NextMsg(5 * time.Second)
+		m, err := updates.NextMsg(patience)
 		require.NoError(t, err)
 		assert.Contains(t, m.Subject, ".KV_", "buckets only")
 	}
@@ -153,7 +153,7 @@ func TestInstallationsShareAnAccount(t *testing.T) {
 			if source == routed {
 				want = 1
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			n := 0
 			require.NoError(t, source.Run(ctx, time.Second, func(_ context.Context, got Delivery) Answer {
 				assert.NoError(t, got.Err)
@@ -208,8 +208,9 @@ func TestNamesAreSettable(t *testing.T) {
 		names = append(names, name)
 	}
 	assert.ElementsMatch(t, []string{
-		"brno_FEED", "RESULTS", "brno_DLQ", "brno_ALERTS", "brno_NOTIFY", "brno_SHADOW", "KV_brno_twins", "KV_brno_snapshots", "KV_brno_alerts",
-		"KV_brno_silences", "KV_brno_router", "KV_brno_held", "KV_brno_rules", "KV_brno_pool",
+		"brno_FEED", "RESULTS", "brno_DLQ", "brno_ALERTS", "brno_NOTIFY", "brno_SHADOW", "brno_DELIVERIES", "brno_SENT", "KV_brno_twins", "KV_brno_snapshots", "KV_brno_alerts",
+		"KV_brno_silences", "KV_brno_router", "KV_brno_held", "KV_brno_rules", "KV_brno_pool", "KV_brno_dids",
+		"KV_brno_accounts", "KV_brno_stickers", "KV_brno_stickerterms", "KV_brno_ledgers", "KV_brno_subscriptions",
 	}, names)
 	_, err := b.js.Publish(ctx, "plant.temp.of.machine_7", []byte(`{"n":1}`))
 	require.NoError(t, err)
@@ -239,7 +240,7 @@ func TestNamesAreSettable(t *testing.T) {
 func existing(t *testing.T, change func(*jetstream.StreamConfig)) (Config, jetstream.JetStream) {
 	t.Helper()
 	url, _, _ := external(t)
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(patience))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
@@ -330,7 +331,7 @@ func TestAnExistingStreamWithTheTransformHasPartitions(t *testing.T) {
 	r := b.NewReader()
 	defer r.Close()
 	require.NoError(t, r.Add(t.Context(), b.Partition("b"), 1))
-	got, err := r.Next(t.Context(), 10*time.Second, nil)
+	got, err := r.Next(t.Context(), patience, nil)
 	require.NoError(t, err)
 	require.NotEmpty(t, got)
 	assert.Equal(t, "b", got[0].Twin)
@@ -381,7 +382,7 @@ func TestAnExistingStreamThatWillNotDo(t *testing.T) {
 			if tt.config != nil {
 				tt.config(&c)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			_, err = Open(ctx, c)
 			require.ErrorContains(t, err, tt.want)

@@ -14,7 +14,7 @@ type template struct {
 }
 
 // ours are the tokens that begin the engine's own subjects, after the prefix.
-var ours = []string{"feed", "out", "alert", "sticker", "notify", "cmd", "ckpt", "dlq", "routed", "shadow"}
+var ours = []string{"feed", "out", "alert", "sticker", "notify", "cmd", "ckpt", "dlq", "routed", "retry", "input", "shadow", noticeToken, stickerToken}
 
 // parseTemplate reads a subject such as in.{twin}.{feed} of an installation that
 // has the prefix.
@@ -49,6 +49,15 @@ func parseTemplate(text, prefix string) (template, error) {
 
 // pattern is the subject with wildcards that all of them fit.
 func (t template) pattern() string { return strings.Join(t.tokens, ".") }
+
+// of is the pattern of the subjects of one twin; "*" is any twin.
+func (t template) of(twin string) string {
+	tokens := slices.Clone(t.tokens)
+	if twin != "*" {
+		tokens[t.twin] = Token(twin)
+	}
+	return strings.Join(tokens, ".")
+}
 
 // partitioned is the form into which FEED turns them, after the root of all
 // subjects; the numbers are those of the wildcards.

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/rules"
 )
 
@@ -99,14 +100,13 @@ type holding struct {
 	owned bool
 	era   uint32 // how often it has been owned
 	fence Fence
-	life  uint64 // the writer's life whose batches the fence names
 	armed uint64 // the batch that has the expectation of its fence
 }
 
 // Own implements Writer.
 func (l *ledger) Own(f Fence) {
 	h := &l.parts[f.Partition]
-	*h = holding{owned: true, era: h.era + 1, fence: f, life: 1}
+	*h = holding{owned: true, era: h.era + 1, fence: f}
 	l.lost = slices.DeleteFunc(l.lost, func(p int) bool { return p == f.Partition })
 }
 
@@ -143,10 +143,14 @@ func (l *ledger) refuse() error {
 }
 
 // stale says that a partition's fence does not name the batches of this life: it
-// came to a writer that has mended since it began.
-func (l *ledger) stale(p int) bool { return l.parts[p].owned && l.parts[p].life != l.life }
+// came to a writer that has mended since it began, or that had the partition before.
+func (l *ledger) stale(p int) bool { return l.parts[p].owned && l.parts[p].fence.life != l.life }
 
-var errStale = errors.New("the fence is of an earlier life")
+var errStale = errors.New("the fence is of another life")
+
+// errUnanswered says that something is wrong: so long the server never needs,
+// unless it is very busy.
+var errUnanswered = fmt.Errorf("no acknowledgement for %s", ackPatient)
 
 // mend gets the writer going again after err, by means of send, which sends
 // everything that is pending in new batches. It tries until ctx ends.
@@ -160,7 +164,7 @@ func (l *ledger) mend(ctx context.Context, err error, send func() error) error {
 			if l.trouble != nil {
 				l.trouble(err)
 			}
-			if err := pause(ctx, wait); err != nil {
+			if err := pause.For(ctx, wait); err != nil {
 				return err
 			}
 		}
@@ -175,17 +179,6 @@ func (l *ledger) mend(ctx context.Context, err error, send func() error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
@@ -228,12 +221,14 @@ func (l *ledger) renew(ctx context.Context) error {
 		if !l.stale(p) {
 			continue
 		}
-		was := &h.fence.record
-		want := fenceRecord{Owner: was.Owner, Epoch: was.Epoch, Batch: batchID(l.id, l.life)}
+		was := h.fence.record
+		again := claimant{was.Owner, was.Epoch, func(old *fenceRecord) (uint64, bool) {
+			return l.life, old.Owner == was.Owner && old.Epoch == was.Epoch
+		}}
 		wg.Go(func() {
-			f, err := l.bus.claim(ctx, p, want, func(old *fenceRecord) bool { return old.Owner == want.Owner && old.Epoch == want.Epoch })
+			f, err := l.bus.claim(ctx, p, again)
 			if err == nil {
-				h.fence, h.life, h.armed = f, l.life, 0
+				h.fence, h.armed = f, 0
 			}
 			errs[p] = err
 		})

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -208,7 +207,7 @@ func (w *exactly) await(ctx context.Context, done func() bool) error {
 		case <-w.wake:
 		case <-patience.C:
 			patience.Reset(ackPatient)
-			if err := w.mend(ctx, fmt.Errorf("no acknowledgement for %s", ackPatient)); err != nil {
+			if err := w.mend(ctx, errUnanswered); err != nil {
 				return err
 			}
 		case <-ctx.Done():

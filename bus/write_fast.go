@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -276,7 +275,7 @@ func (w *fast) await(ctx context.Context, n int) error {
 		select {
 		case <-w.wake:
 		case <-patience.C:
-			return w.mend(ctx, fmt.Errorf("no acknowledgement for %s", ackPatient))
+			return w.mend(ctx, errUnanswered)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

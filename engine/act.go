@@ -50,8 +50,8 @@ const (
 	maxComment = 4096
 )
 
-// actPatience is how long Act waits for the worker.
-const actPatience = 5 * time.Second
+// actPatience is how long Act waits for the worker. Tests wait longer.
+var actPatience = 5 * time.Second
 
 // actions are the actions, with the events by which one shows that it was carried out.
 var actions = map[string][]string{

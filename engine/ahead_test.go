@@ -16,7 +16,7 @@ import (
 // A power cut took the end of FEED, and what was decided about it is still in
 // OUT: what comes then under the same sequences is judged all the same.
 func TestFeedLostItsEnd(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	rule := t.TempDir()
 	write(t, rule+"/rule.json", overheating)
 	change := func(c *engine.Config) { c.RulesPath, c.Twins, c.Clock = rule, machines(1), engine.NoClock }
@@ -31,7 +31,7 @@ func TestFeedLostItsEnd(t *testing.T) {
 	require.NoError(t, err)
 	nc, err := b.Dial(t.Context())
 	require.NoError(t, err)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	require.NoError(t, err)
 	require.NoError(t, js.DeleteStream(t.Context(), "FEED"))
 	nc.Close()
@@ -40,6 +40,6 @@ func TestFeedLostItsEnd(t *testing.T) {
 	w = start(t, dir, change)
 	w.emit(rules.Sample{Twin: "machine_0", Feed: "currentTemp", Data: []byte(`{"temperature":20}`)})
 	w.drain()
-	assert.Eventually(t, func() bool { return w.Stats().Outputs == 1 }, 20*time.Second, 10*time.Millisecond)
+	assert.Eventually(t, func() bool { return w.Stats().Outputs == 1 }, patience, 10*time.Millisecond)
 	assert.Contains(t, w.log.String(), "the stream has lost its end")
 }

@@ -61,7 +61,7 @@ func (w *works) decide(outcomes ...rules.Outcome) {
 	nc, err := w.bus.Dial(w.t.Context())
 	require.NoError(w.t, err)
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	require.NoError(w.t, err)
 	tails := map[int]uint64{}
 	for p := range w.bus.Partitions() {
@@ -112,7 +112,7 @@ func matchers(t *testing.T, texts ...string) (ms alerts.Matchers) {
 }
 
 func TestOpenAlertsAreKnown(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	w := start(t, dir, nil)
 	a, b, c := begin("a", "critical"), begin("b", "minor"), begin("c", "minor")
 	c.next.ID = "al_" + strings.Repeat("c", 26)
@@ -135,6 +135,7 @@ func TestOpenAlertsAreKnown(t *testing.T) {
 	w.stop()
 
 	w = start(t, dir, nil)
+	w.drain() // it may take in again what it had not written down
 	check()
 	history, err := w.AlertHistory(t.Context(), "al_b")
 	require.NoError(t, err)
@@ -166,7 +167,7 @@ func TestOpenAlertsAreKnown(t *testing.T) {
 }
 
 func TestAListOfAlertsIsCutAtItsLimit(t *testing.T) {
-	w := start(t, t.TempDir(), nil)
+	w := start(t, engine.DataDir(t), nil)
 	for i, twin := range []string{"a", "b", "c"} {
 		w.decide(begin(twin, "minor").event(rules.EventRaised, func(o *rules.Outcome) { o.Starts = noon.Add(time.Duration(i) * time.Hour) }))
 	}
@@ -183,7 +184,7 @@ func TestAListOfAlertsIsCutAtItsLimit(t *testing.T) {
 
 // Nobody can be kept from the history by those who ask for ids that cannot be.
 func TestAnIDThatCannotBeWasLookedForInTheWholeHistory(t *testing.T) {
-	w := start(t, t.TempDir(), nil)
+	w := start(t, engine.DataDir(t), nil)
 	b := begin("b", "minor")
 	w.decide(b.raised(), b.closed()) // its id has the wrong form
 	w.drain()
@@ -197,7 +198,7 @@ func TestAnIDThatCannotBeWasLookedForInTheWholeHistory(t *testing.T) {
 
 // What was taken in is taken in again after a crash, from where the projector was.
 func TestAlertsAfterACrash(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	w := start(t, dir, nil)
 	a, b := begin("a", "critical"), begin("b", "minor")
 	w.decide(a.raised(), b.raised(), a.closed())
@@ -243,7 +244,7 @@ func told(h *heard) (out []string) {
 
 func TestWhoIsToldOfWhat(t *testing.T) {
 	mail, pager, archive := &heard{}, &heard{}, &heard{}
-	w := start(t, t.TempDir(), func(c *engine.Config) {
+	w := start(t, engine.DataDir(t), func(c *engine.Config) {
 		c.Sinks = []engine.NamedSink{{Name: "mail", Sink: mail}, {Name: "pager", Sink: pager, Kind: rules.Alert}, {Name: "archive", Sink: archive, Quiet: true}}
 		c.Routes = routes(t, `[{"name":"brno","match":["severity=critical"],"groupBy":["rule"],"sinks":["mail"]}]`, "mail")
 	})
@@ -268,10 +269,13 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 	require.ErrorIs(t, err, engine.ErrAction)
 	w.decide(begin("f", "minor").raised())
 	w.drain()
+	for _, sink := range []*heard{pager, mail} { // which may be before or after f
+		w.until("e, which still fires when the silence is over", func() bool { return slices.Contains(told(sink), "e raised") })
+	}
 	assert.Equal(t, []string{"a raised", "b raised", "c raised", "d raised", "e raised", "f raised"}, told(archive))
-	assert.Equal(t, []string{"a raised", "b raised", "c raised", "f raised"}, told(pager))
+	assert.ElementsMatch(t, []string{"a raised", "b raised", "c raised", "e raised", "f raised"}, told(pager))
 	got := told(mail)
-	assert.Equal(t, []string{"c raised", "f raised"}, slices.DeleteFunc(slices.Clone(got), func(s string) bool { return strings.HasPrefix(s, "brno") }))
+	assert.ElementsMatch(t, []string{"c raised", "e raised", "f raised"}, slices.DeleteFunc(slices.Clone(got), func(s string) bool { return strings.HasPrefix(s, "brno") }))
 	assert.Contains(t, got, "brno firing 2/0")
 	stats := w.Stats()
 	assert.Equal(t, []uint64{2, 2, 2}, []uint64{stats.Silent, stats.Silenced, stats.Routed})
@@ -287,7 +291,7 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 
 // What was made and written down before a crash is told after it, once.
 func TestNotificationsSurviveACrash(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	change := func(mail *heard) func(*engine.Config) {
 		return func(c *engine.Config) {
 			c.Sinks = []engine.NamedSink{{Name: "mail", Sink: mail}}
@@ -344,7 +348,7 @@ func keepOutbox(t *testing.T, dir string, outbox ...rules.Outcome) {
 
 // The alert desk must not stand still for ever behind what no server takes.
 func TestANotificationTooLargeIsADeadLetter(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	start(t, dir, nil).stop()
 	large := rules.Outcome{Kind: rules.Notification, Topic: "all", ID: "nt_1", Seq: 1, Data: []byte(`{"x":"` + strings.Repeat("x", 9<<20) + `"}`)}
 	small := rules.Outcome{Kind: rules.Notification, Topic: "all", ID: "nt_2", Seq: 2, Data: []byte(`{"status":"firing","firing":2}`)}
@@ -390,7 +394,7 @@ func (w *works) answers(ctx context.Context, answer func(id, do, by string) []ru
 }
 
 func TestPeopleAct(t *testing.T) {
-	w := start(t, t.TempDir(), nil)
+	w := start(t, engine.DataDir(t), nil)
 	a := begin("a", "critical")
 	w.decide(a.raised(), begin("b", "minor").raised())
 	w.drain()

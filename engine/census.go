@@ -33,35 +33,40 @@ func (e *Engine) begun(ctx context.Context) (bool, error) {
 		return true, err
 	}
 	for p := range e.bus.Partitions() {
-		text, _, err := e.bus.LoadSnapshot(ctx, p)
-		if err != nil {
+		if revision, err := e.bus.SnapshotRevision(ctx, p); err != nil || revision == 0 {
 			return false, err
-		}
-		if text == nil {
-			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// firstState is written down before the first sample is judged.
-func (e *Engine) firstState(ctx context.Context) error {
+// firstState is written down before the first sample is judged. A partition that
+// has one, of a desk that did not get to the end, keeps it; told are those that
+// begin with what is wanted now.
+func (e *Engine) firstState(ctx context.Context, told map[int]bool) error {
 	state, err := e.bus.FeedState(ctx)
 	if err != nil {
 		return err
 	}
 	first := max(state.First, 1) - 1
 	compiler, wanted := newCompiler(), e.wanted()
-	for i := range e.bus.Partitions() {
+	home, models := e.byHome()
+	for i := range home {
+		if revision, err := e.bus.SnapshotRevision(ctx, i); err != nil {
+			return err
+		} else if revision != 0 {
+			continue
+		}
 		p := newPartition(compiler, e.config.MaxSampleBytes)
 		p.unknown = e.unknown
 		for _, program := range wanted {
 			p.putProgram(program, event{}, new([]rules.Outcome))
 		}
-		for t := range e.twins.All() {
-			if e.bus.Partition(t.ID) == i {
-				p.put(t, event{}, nil)
-			} else if twins.IsModel(t) {
+		for _, t := range home[i] {
+			p.put(t, event{}, nil)
+		}
+		for _, t := range models {
+			if e.bus.Partition(t.ID) != i {
 				p.putModel(t)
 			}
 		}
@@ -69,15 +74,25 @@ func (e *Engine) firstState(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, revision, err := e.bus.LoadSnapshot(ctx, i)
-		if err != nil {
+		if _, err := e.bus.SaveSnapshot(ctx, i, first, text, 0); err != nil {
 			return err
 		}
-		if _, err := e.bus.SaveSnapshot(ctx, i, first, text, revision); err != nil {
-			return err
-		}
+		told[i] = true
 	}
 	return nil
+}
+
+// byHome are the twins of each partition, and all models.
+func (e *Engine) byHome() (home [][]*twins.Twin, models []*twins.Twin) {
+	home = make([][]*twins.Twin, e.bus.Partitions())
+	for t := range e.twins.All() {
+		p := e.bus.Partition(t.ID)
+		home[p] = append(home[p], t)
+		if twins.IsModel(t) {
+			models = append(models, t)
+		}
+	}
+	return home, models
 }
 
 func (e *Engine) count(ctx context.Context, number int) (*census, error) {
@@ -133,6 +148,9 @@ func (c *census) load(text []byte) (uint64, error) {
 
 // idOf reads the id of a document.
 func idOf(doc []byte) string {
+	if id, ok := twins.IDOf(doc); ok {
+		return id
+	}
 	var d struct {
 		ID   string `json:"id"`     // an interaction's
 		Twin string `json:"twinId"` // an upsert body's
@@ -178,29 +196,46 @@ func (c *census) apply(text []byte) {
 	}
 }
 
-// sendDifferences tells each partition how what is wanted differs from what it
-// has been told.
-func (e *Engine) sendDifferences(ctx context.Context) error {
+// sendDifferences tells each partition, but those that know, how what is wanted
+// differs from what it has been told.
+func (e *Engine) sendDifferences(ctx context.Context, told map[int]bool) error {
 	wanted, compiler := e.wanted(), newCompiler()
-	byHome := make([][]*twins.Twin, e.bus.Partitions())
-	var models []*twins.Twin
-	for t := range e.twins.All() {
-		home := e.bus.Partition(t.ID)
-		byHome[home] = append(byHome[home], t)
-		if twins.IsModel(t) {
-			models = append(models, t)
+	home, models := e.byHome()
+	for number := range home {
+		if told[number] {
+			continue
 		}
-	}
-	for number := range byHome {
 		c, err := e.count(ctx, number)
 		if err != nil {
 			return err
 		}
-		for _, m := range e.differences(compiler, c, number, wanted, byHome[number], models) {
-			if err := e.putControl(ctx, placed{number, m}); err != nil {
-				return err
-			}
+		if err := e.putControls(ctx, number, e.differences(compiler, c, number, wanted, home[number], models)); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// controlWindow is how many descriptions of twins are on their way to a partition
+// at a time.
+const controlWindow = 500
+
+// putControls sends one after the other; but descriptions of twins, each of its
+// own twin, are not waited for one by one.
+func (e *Engine) putControls(ctx context.Context, number int, controls []control) error {
+	var bodies [][]byte
+	for i, c := range controls {
+		bodies = append(bodies, c.encode())
+		if c.Op == opTwinPut && len(bodies) < controlWindow && i+1 < len(controls) && controls[i+1].Op == opTwinPut {
+			continue
+		}
+		if !e.pool.Sure() {
+			return errUnsure
+		}
+		if err := e.bus.PutControls(ctx, number, bodies); err != nil {
+			return err
+		}
+		bodies = bodies[:0]
 	}
 	return nil
 }

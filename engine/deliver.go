@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"tocsin.internal/bus"
 	"tocsin.internal/rules"
 	"tocsin.internal/sinks"
+	"tocsin.internal/subscriptions"
 )
 
 // DefaultRetry are the waits between the attempts to deliver one outcome.
@@ -26,8 +28,9 @@ var DefaultRetry = []time.Duration{time.Second, 5 * time.Second, 30 * time.Secon
 type delivery struct {
 	engine  *Engine
 	sink    NamedSink
-	route   string // "" = outcomes
-	routed  bool   // some route names the sink
+	route   string          // "" = outcomes
+	routed  bool            // some route names the sink
+	fixed   alerts.Matchers // of the sink's, those by what never changes
 	waiting *bus.Deliveries
 	pace    *rate.Limiter   // shared by all that the sink gets; nil: it has no limit
 	ending  <-chan struct{} // closed when what has not begun is not to begin any more
@@ -58,12 +61,27 @@ func (e *Engine) subscribe(ctx context.Context) error {
 				return err
 			}
 			all = append(all, &delivery{
-				engine: e, sink: s, route: route, routed: len(routes) > 1, waiting: waiting, pace: pace, untold: newUntold(), meter: e.stats.sink(s.Name, s.Type),
+				engine: e, sink: s, route: route, routed: len(routes) > 1, fixed: s.Match.Fixed(), waiting: waiting, pace: pace, untold: newUntold(), meter: e.stats.sink(s.Name, s.Type),
 			})
 		}
 	}
 	e.stats.deliveries.Store(&all)
-	return nil
+	if err := e.awaitNotices(ctx); err != nil {
+		return err
+	}
+	return e.awaitDecisions(ctx)
+}
+
+// subscribeSoon is subscribe, which waits for a server that is away.
+func (e *Engine) subscribeSoon(ctx context.Context) error {
+	var wrong error
+	err := retry(ctx, func(ctx context.Context) error {
+		if wrong = e.subscribe(ctx); bus.Away(wrong) {
+			return wrong
+		}
+		return nil
+	}, e.trouble)
+	return cmp.Or(err, wrong)
 }
 
 // deliveryTrouble logs what a sink's deliveries mend themselves, and what they cannot.
@@ -102,6 +120,9 @@ func (d *delivery) run(ctx context.Context, silences <-chan struct{}) error {
 	if d.single() {
 		telling.Go(func() { d.tellUntold(ctx) })
 	}
+	if r, ok := d.sink.Sink.(sinks.Repeater); ok && d.route == "" {
+		telling.Go(func() { d.repeat(ctx, r) })
+	}
 	return d.waiting.Run(ctx, d.engine.config.DrainTimeout, d.deliver)
 }
 
@@ -136,14 +157,17 @@ func (d *delivery) turn(ctx context.Context) bool {
 	return false
 }
 
-// close closes the sink, once, however much it waits for.
-func (d *delivery) close() error {
-	if c, ok := d.sink.Sink.(sinks.Closer); ok && d.route == "" {
-		if err := c.Close(); err != nil {
-			return fmt.Errorf("sink %s: %w", d.sink.Name, err)
+// closeSinks closes the sinks that are to be closed, however much waits for them.
+func (e *Engine) closeSinks() error {
+	var errs []error
+	for _, s := range e.config.Sinks {
+		if c, ok := s.Sink.(sinks.Closer); ok {
+			if err := c.Close(); err != nil {
+				errs = append(errs, fmt.Errorf("sink %s: %w", s.Name, err))
+			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // takes says whether the sink gets the alert in the notifications of a route.
@@ -157,16 +181,40 @@ func (d *delivery) takes(o *rules.Outcome) bool {
 func (d *delivery) deliver(ctx context.Context, x bus.Delivery) bus.Answer {
 	o := &x.Outcome
 	switch {
-	case x.Err != nil || o.Kind != rules.Alert || x.Letter != 0:
+	case x.Err != nil || x.Letter != 0:
+		return d.attempt(ctx, x)
+	case o.Kind != rules.Alert:
+		if d.route == "" && !d.sink.Match.Match(o) {
+			return d.leaveOut()
+		}
 		return d.attempt(ctx, x)
 	case d.takes(o):
 		d.engine.stats.routed.Add(1)
 		d.engine.stats.told.add(o, Told{Delivered: 1})
 		return d.skip(ctx, o.ID)
+	case d.route == "" && !d.fixed.Match(o):
+		return d.leaveOut()
 	case d.sink.Quiet || o.Life == nil:
+		if d.route == "" && !d.sink.Match.Match(o) {
+			return d.leaveOut()
+		}
 		return d.attempt(ctx, x)
 	}
 	return d.alert(ctx, x)
+}
+
+// leaveOut is done with what the sink's configuration does not want.
+func (d *delivery) leaveOut() bus.Answer {
+	d.engine.stats.filtered.Add(1)
+	d.meter.filtered.Add(1)
+	return bus.Answer{Done: true}
+}
+
+// kept says whether an alert is kept from the sink now: by a silence, or because
+// the sink does not want it.
+func (d *delivery) kept(now time.Time) func(*rules.Outcome) bool {
+	silenced := d.engine.silenced(now)
+	return func(o *rules.Outcome) bool { return silenced(o) || !d.sink.Match.Match(o) }
 }
 
 // attempt tries once. What the sink gives up becomes a dead letter, and only
@@ -175,13 +223,15 @@ func (d *delivery) attempt(ctx context.Context, x bus.Delivery) bus.Answer {
 	if !d.turn(ctx) {
 		return bus.Answer{}
 	}
-	err := x.Err
+	err, note, began := x.Err, &sinks.Note{Had: d.had(&x)}, time.Now()
 	if err == nil {
-		err = d.hand(ctx, x.Outcome)
+		err = d.hand(sinks.WithNote(ctx, note), x.Outcome)
 	} else {
 		err = sinks.Permanent(err)
 	}
+	tried := subscriptions.Attempt{At: began.UTC(), Took: time.Since(began).Seconds(), Result: subscriptions.Arrived}
 	if err == nil {
+		d.noteSent(&x, note, tried)
 		d.engine.stats.delivered.Add(1)
 		d.engine.stats.told.add(&x.Outcome, Told{Delivered: 1})
 		d.meter.arrived.Add(1)
@@ -190,20 +240,31 @@ func (d *delivery) attempt(ctx context.Context, x bus.Delivery) bus.Answer {
 	if ctx.Err() != nil {
 		return bus.Answer{} // not the sink's fault: it is being stopped
 	}
+	tried.Error, tried.Result = subscriptions.Cut(err.Error()), subscriptions.GivenUp
+	reason := letterRetries
 	switch {
 	case sinks.IsPermanent(err):
-		return d.giveUp(ctx, x, letterRefused, err)
+		reason = letterRefused
 	case x.Attempt > len(d.sink.Retry):
-		return d.giveUp(ctx, x, letterRetries, err)
 	case x.Crowded:
-		return d.giveUp(ctx, x, letterRetries, fmt.Errorf("%w; too many outcomes of the twin wait behind it", err))
+		err = fmt.Errorf("%w; too many outcomes of the twin wait behind it", err)
+	default:
+		return d.again(&x, note, tried, err)
 	}
+	d.noteSent(&x, note, tried)
+	return d.giveUp(ctx, x, reason, err)
+}
+
+// again says when it is tried again.
+func (d *delivery) again(x *bus.Delivery, note *sinks.Note, tried subscriptions.Attempt, err error) bus.Answer {
 	d.meter.retried.Add(1)
 	d.complain(err)
 	wait := d.sink.Retry[x.Attempt-1]
 	if asked, ok := sinks.Wait(err); ok {
 		wait = max(wait, asked)
 	}
+	tried.Result, tried.Next = subscriptions.Again, time.Now().Add(wait).UTC()
+	d.noteSent(x, note, tried)
 	return bus.Answer{Again: wait}
 }
 

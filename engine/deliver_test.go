@@ -36,7 +36,7 @@ func (h *heardTwins) all() []string {
 // A sink's deliveries begin and end several times in one process. Each time they
 // know what another process has done meanwhile.
 func TestADeliveryRunsAgain(t *testing.T) {
-	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), Partitions: 1})
+	b, err := bus.Open(t.Context(), bus.Config{Dir: DataDir(t), Partitions: 1})
 	require.NoError(t, err)
 	defer b.Close()
 	sink := &heardTwins{}
@@ -66,7 +66,7 @@ func TestADeliveryRunsAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- d.run(ctx, silences) }()
-		require.Eventually(t, func() bool { return len(sink.all()) == i+1 }, 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(sink.all()) == i+1 }, time.Minute, time.Millisecond)
 		cancel()
 		require.NoError(t, <-done)
 	}
@@ -78,7 +78,7 @@ func TestADeliveryRunsAgain(t *testing.T) {
 
 // What holds back too much of its twin is not tried again.
 func TestACrowdedTwinIsNotWaitedFor(t *testing.T) {
-	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), Partitions: 1})
+	b, err := bus.Open(t.Context(), bus.Config{Dir: DataDir(t), Partitions: 1})
 	require.NoError(t, err)
 	defer b.Close()
 	e, err := New(t.Context(), Config{Bus: b, Sinks: []NamedSink{{Name: "pager", Sink: refusing{}}}})

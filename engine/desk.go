@@ -19,7 +19,11 @@ const deskLease = "desk"
 
 // desk is one worker's time at the desk.
 type desk struct {
-	ready chan struct{} // closed when the partitions are told what is wanted
+	ready   chan struct{}   // closed when the partitions are told what is wanted
+	founded chan struct{}   // closed when there is the own account
+	work    context.Context // ends with the time at the desk
+
+	stickers *stickerBook
 }
 
 // holdDesk does what the desk does for as long as its lease is held.
@@ -27,12 +31,12 @@ func (e *Engine) holdDesk(ctx context.Context) error {
 	if retry(ctx, e.takeDesk, e.trouble) != nil {
 		return nil // ctx ended before there was anything to do
 	}
-	d := &desk{ready: make(chan struct{})}
+	work, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	d := &desk{ready: make(chan struct{}), founded: make(chan struct{}), work: work, stickers: newStickerBook()}
 	e.desk.Store(d) // from here on the registry is ours to change
 	defer e.desk.Store(nil)
 	e.log.Info().Msg("at the desk: this worker keeps rules, twins and alerts for all")
-	work, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	var group errgroup.Group
 	run := func(f func(context.Context) error) {
 		group.Go(func() error {
@@ -44,10 +48,10 @@ func (e *Engine) holdDesk(ctx context.Context) error {
 			return nil
 		})
 	}
-	run(e.tellWanted(d))
 	run(func(ctx context.Context) error { return e.bus.ServeDesk(ctx, e.answer) })
 	run(e.keep)
 	run(e.followPushed)
+	run(func(ctx context.Context) error { return e.found(ctx, d) })
 	run(func(ctx context.Context) error { e.makeRoom(ctx); return nil })
 	if e.config.Clock == WallClock {
 		run(func(ctx context.Context) error { e.tick(ctx); return nil })
@@ -55,7 +59,11 @@ func (e *Engine) holdDesk(ctx context.Context) error {
 	if e.config.RulesPath != "" {
 		run(e.watchRules)
 	}
+	run(func(ctx context.Context) error { return runOutbox(ctx, e, e.ledgers()) })
 	e.runAlerts(work, run)
+	e.runPost(work, run)
+	e.runStickers(d.stickers, run)
+	run(e.tellWanted(d)) // the last: when it is ready, all that can be asked for is there
 	return group.Wait()
 }
 
@@ -106,15 +114,16 @@ func (e *Engine) tellWanted(d *desk) func(context.Context) error {
 	return func(ctx context.Context) error {
 		e.change.Lock()
 		defer e.change.Unlock()
+		told := map[int]bool{}
 		err := retry(ctx, func(ctx context.Context) error {
 			began, err := e.begun(ctx)
 			if err == nil && !began {
-				return e.firstState(ctx)
+				return e.firstState(ctx, told)
 			}
 			return err
 		}, e.trouble)
 		if err == nil {
-			err = retry(ctx, e.sendDifferences, e.trouble)
+			err = retry(ctx, func(ctx context.Context) error { return e.sendDifferences(ctx, told) }, e.trouble)
 		}
 		if err == nil {
 			err = retry(ctx, e.keepRevisions, e.trouble)
@@ -130,6 +139,15 @@ func (e *Engine) tellWanted(d *desk) func(context.Context) error {
 
 // atDesk is this worker's time at the desk; nil when another is there.
 func (e *Engine) atDesk() *desk { return e.desk.Load() }
+
+// whileAtDesk is a context that ends with the time at the desk, not with a request
+// that has begun to change something; ctx, where another worker is at the desk.
+func (e *Engine) whileAtDesk(ctx context.Context) context.Context {
+	if d := e.atDesk(); d != nil {
+		return d.work
+	}
+	return ctx
+}
 
 // awaitDesk returns when this worker is at the desk and the partitions know what
 // is wanted.
@@ -155,11 +173,12 @@ var ErrNotAtDesk = errors.New("another worker is at the desk")
 // told says whether the desk may send changes: before, what differs is found later.
 func (e *Engine) told() bool {
 	d := e.atDesk()
-	if d == nil {
-		return false
-	}
+	return d != nil && closed(d.ready)
+}
+
+func closed(done <-chan struct{}) bool {
 	select {
-	case <-d.ready:
+	case <-done:
 		return true
 	default:
 		return false

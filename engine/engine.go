@@ -18,9 +18,11 @@ import (
 
 	"tocsin.internal/alerts"
 	"tocsin.internal/bus"
+	"tocsin.internal/internal/outbound"
 	"tocsin.internal/rules"
 	"tocsin.internal/sinks"
 	"tocsin.internal/sources"
+	"tocsin.internal/subscriptions"
 	"tocsin.internal/twins"
 )
 
@@ -48,6 +50,14 @@ type Config struct {
 	Clock          Clock          // whose time ticks carry; default WallClock
 	MaxSkew        time.Duration  // how far a sample may be ahead of when it was stored; default DefaultMaxSkew
 	Routes         []alerts.Route // alerts that are told in groups
+
+	Outbound        *outbound.Client // to those who subscribe; default one that reaches public addresses only
+	SubscriberRetry []time.Duration  // waits between the attempts to tell one; default subscriptions.DefaultRetry
+
+	// Invite is told of a PIN for the first Super Admin of the own account, each
+	// time that this worker comes to the desk and none can show a secret; nil: none
+	// is made.
+	Invite func(pin string, until time.Time)
 }
 
 // NamedSource is a source and its name in logs.
@@ -66,6 +76,7 @@ type NamedSink struct {
 	ByTwin  bool            // one twin's outcomes one after the other and in order, also when one has to be tried again
 	Rate    float64         // deliveries a second at most; 0 = as many as it takes
 	Burst   int             // deliveries that may go at once under Rate; default a tenth of a second's
+	Match   alerts.Matchers // it gets only outcomes that fit; of an alert that it was told of it gets the end all the same
 	Retry   []time.Duration // waits between attempts; default DefaultRetry. After the last: dead letter
 	Quiet   bool            // it gets also the alerts of which nobody is to be told: quiet ones and silenced ones
 }
@@ -89,9 +100,14 @@ type Engine struct {
 	hush    *hush
 	stats   stats
 	health  health
+	hub     *hub
+	people  *people
 
+	decisions *bus.Deliveries      // what rules have decided of stickers; set by Run
+	notices   *bus.Deliveries      // what rules tell those who subscribe; set by Run
 	desk      atomic.Pointer[desk] // nil: another worker is there
 	projector *projector           // the desk's
+	post      atomic.Pointer[post] // the desk's; nil: another worker is there
 	ready     chan struct{}        // closed when the engine is ready for the first time
 	scanning  chan struct{}        // who looks through the whole history has a place in it
 	handler   atomic.Value         // func(context.Context, []byte) []byte: answers what other workers hand over
@@ -124,6 +140,7 @@ type Engine struct {
 	cancel  context.CancelFunc
 	working context.Context
 	quiet   troubles
+	sent    sentLog // what sinks have tried
 }
 
 // ruleTwin is an interaction that lives in a twin.
@@ -137,9 +154,16 @@ type ruleTwin struct {
 func New(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
 	e := &Engine{
-		config: c, life: bus.CallID(), log: c.Log, bus: c.Bus, ready: make(chan struct{}), scanning: make(chan struct{}, 1), board: newBoard(), hush: newHush(),
+		config: c, life: bus.CallID(), log: c.Log, bus: c.Bus, ready: make(chan struct{}), scanning: make(chan struct{}, 1), board: newBoard(), hush: newHush(), people: newPeople(),
 		files: map[string]*rules.Program{}, owned: map[string]ruleTwin{}, failed: map[string]Refusal{}, refused: map[string]Refusal{}, since: map[string]ruleRevision{}, orphan: map[string]time.Time{},
 		dirty: make(chan struct{}, 1), room: make(chan struct{}, 1), strangers: map[string]bool{}, pending: map[string]bool{}, unstored: map[string]bool{},
+	}
+	e.config.Routes, e.config.Sinks = slices.Clone(c.Routes), slices.Clone(c.Sinks)
+	for i := range e.config.Routes {
+		e.config.Routes[i].Match = e.config.Routes[i].Match.Bind(e.propertyValues)
+	}
+	for i := range e.config.Sinks {
+		e.config.Sinks[i].Match = e.config.Sinks[i].Match.Bind(e.propertyValues)
 	}
 	e.stats.eval.Bounds = evalBounds
 	e.health.begin(&e.config)
@@ -173,17 +197,21 @@ func (c Config) withDefaults() Config {
 	if c.MaxSkew == 0 {
 		c.MaxSkew = DefaultMaxSkew
 	}
+	if c.Outbound == nil {
+		c.Outbound = outbound.New(new(outbound.Allow))
+	}
+	if c.SubscriberRetry == nil {
+		c.SubscriberRetry = subscriptions.DefaultRetry
+	}
 	return c
 }
 
 func (e *Engine) prepare(ctx context.Context) (err error) {
+	if slices.ContainsFunc(e.config.Sinks, func(s NamedSink) bool { return s.Name == stickerSink }) {
+		return fmt.Errorf("%w: sinks: the name %q is the engine's own", ErrConfig, stickerSink)
+	}
 	if err := e.readTwins(ctx); err != nil {
 		return err
-	}
-	for i := range e.config.Twins {
-		if t := &e.config.Twins[i]; e.twins.Put(*t) {
-			e.unstored[t.ID] = true
-		}
 	}
 	if err := e.policy(); err != nil {
 		return err
@@ -207,6 +235,7 @@ func (e *Engine) prepare(ctx context.Context) (err error) {
 	if e.worker.writer, err = e.bus.NewWriter(ctx, e.life, e.writerTrouble); err != nil {
 		return err
 	}
+	e.hub = newHub(e)
 	e.pool = e.bus.NewPool(bus.PoolConfig{
 		ID: e.config.WorkerID, Lease: e.config.Lease, Names: e.leases(), Balanced: partitionLeases(e.bus.Partitions()), Trouble: e.trouble,
 	})
@@ -269,8 +298,11 @@ func (e *Engine) leases() []string {
 func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) error {
 	defer e.running.Wait()
 	defer e.cancel()
-	if err := e.subscribe(ctx); err != nil {
-		return err
+	if err := e.subscribeSoon(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = nil // it was only stopped
+		}
+		return join([]error{err, e.closeSinks()})
 	}
 	// Two generations: what brings in ends first, then what is held in the pool.
 	inCtx, stopIn := context.WithCancelCause(ctx)
@@ -290,8 +322,11 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 	}
 	judge.Go(func() error { return fail(e.worker.run(judgeCtx)) })
 	judge.Go(func() error { e.follow(judgeCtx); return nil })
+	judge.Go(func() error { e.followAccounts(judgeCtx); return nil })
+	judge.Go(func() error { e.hub.run(judgeCtx); return nil })
 	judge.Go(func() error { return fail(e.tellStrangers(judgeCtx)) })
 	judge.Go(func() error { e.observe(judgeCtx); return nil })
+	judge.Go(func() error { e.keepSent(judgeCtx); return nil })
 	judge.Go(func() error { return fail(e.bus.ServeWorker(judgeCtx, e.config.WorkerID, e.answerSelf)) })
 	pool.Go(func() error {
 		return fail(e.pool.Run(poolCtx, func(ctx context.Context, l bus.Lease) { fail(e.hold(ctx, l)) })) //nolint:errcheck // fail has told
@@ -315,10 +350,7 @@ func (e *Engine) Run(ctx context.Context, serve ...func(context.Context) error) 
 	stopPool()
 	errs = append(errs, pool.Wait())
 	stopJudge()
-	errs = append(errs, judge.Wait())
-	for _, d := range *e.stats.deliveries.Load() {
-		errs = append(errs, d.close())
-	}
+	errs = append(errs, judge.Wait(), e.closeSinks())
 	if err := context.Cause(inCtx); err != nil && ctx.Err() == nil {
 		errs = append([]error{err}, errs...)
 	}
@@ -361,6 +393,7 @@ func (e *Engine) hold(ctx context.Context, l bus.Lease) error {
 }
 
 func (e *Engine) runSource(ctx context.Context, s NamedSource) error {
+	defer e.watch(s)()
 	if err := s.Source.Run(ctx, e.EmitFrom(s.Name)); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("source %s: %w", s.Name, err)
 	}
@@ -413,11 +446,14 @@ func (e *Engine) lacks() error {
 	if !e.pool.Settled() {
 		return errors.New("joining the pool")
 	}
-	if e.atDesk() != nil && !e.told() {
+	held, leases := 0, e.pool.Held()
+	if slices.Contains(leases, deskLease) && !e.told() {
 		return errors.New("telling the partitions what is wanted")
 	}
-	held := 0
-	for _, name := range e.pool.Held() {
+	if !e.knowsAccounts() {
+		return errors.New("reading the accounts")
+	}
+	for _, name := range leases {
 		if strings.HasPrefix(name, partitionLease) {
 			held++
 		}
@@ -571,11 +607,12 @@ func (t *troubles) note(text string, now time.Time) (alike int, say bool) {
 // stats are what the engine counts of itself.
 type stats struct {
 	meter
-	samples, deadLetters, delivered, undelivered atomic.Uint64
-	silent, silenced, routed, notifications      atomic.Uint64
-	projected                                    atomic.Uint64 // sequence in OUT
-	newest                                       atomic.Int64  // time of the newest sample judged, Unix nanoseconds; 0 = none yet
-	deliveries                                   atomic.Pointer[[]*delivery]
+	samples, deadLetters, delivered, undelivered      atomic.Uint64
+	silent, silenced, filtered, routed, notifications atomic.Uint64
+	projected                                         atomic.Uint64 // sequence in OUT
+	post                                              postMeter
+	newest                                            atomic.Int64 // time of the newest sample judged, Unix nanoseconds; 0 = none yet
+	deliveries                                        atomic.Pointer[[]*delivery]
 }
 
 // Funnels are the counts of an interaction's rules.
@@ -593,6 +630,7 @@ type Stats struct {
 	OpenAlerts    int                `json:"openAlerts"`
 	Silent        uint64             `json:"silent"`        // not delivered to a sink: the rule, a shelf or an inhibitor keeps it quiet
 	Silenced      uint64             `json:"silenced"`      // not delivered to a sink: a silence
+	Filtered      uint64             `json:"filtered"`      // not delivered to a sink: its match
 	Routed        uint64             `json:"routed"`        // not delivered to a sink singly: it gets the route's notifications
 	Notifications uint64             `json:"notifications"` // of the routes
 	DeadLetters   uint64             `json:"deadLetters"`
@@ -610,7 +648,7 @@ func (e *Engine) Stats() Stats {
 	s := &e.stats
 	out := Stats{
 		Samples: s.samples.Load(), Outputs: s.outcomesOf(rules.Output), Alerts: s.outcomesOf(rules.Alert), DeadLetters: s.deadLetters.Load(),
-		OpenAlerts: e.board.len(), Silent: s.silent.Load(), Silenced: s.silenced.Load(), Routed: s.routed.Load(), Notifications: s.notifications.Load(),
+		OpenAlerts: e.board.len(), Silent: s.silent.Load(), Silenced: s.silenced.Load(), Filtered: s.filtered.Load(), Routed: s.routed.Load(), Notifications: s.notifications.Load(),
 		Delivered: s.delivered.Load(), Undelivered: s.undelivered.Load(), Funnels: s.rules.funnels(),
 	}
 	for i, seat := range e.taken() {

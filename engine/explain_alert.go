@@ -7,6 +7,7 @@ import (
 
 	"tocsin.internal/bus"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 )
 
 // explainAlert explains the sample for which an alert was raised.
@@ -25,6 +26,11 @@ func (in *Recording) explainAlert(ctx context.Context, q Question) (*Explained, 
 	}
 	if out.Sample != nil && event.Life.Revision != out.Sample.Asks {
 		out.Notes = append(out.Notes, "the alert was raised by another revision of the rule, "+event.Life.Revision+"; what is explained is "+out.Sample.Asks)
+	}
+	if in.Bus != nil {
+		if out.Sent, err = sentOf(ctx, in.Bus, &SentFilter{Alert: event.ID}); err != nil {
+			return nil, err
+		}
 	}
 	if event.Life.Event != rules.EventRaised {
 		out.Notes = append(out.Notes, "when it was raised is not retained any more; what is explained is its first event that is, "+event.Life.Event)
@@ -79,14 +85,37 @@ func (in *Recording) eachEvent(ctx context.Context, q bus.HistoryQuery, note fun
 	return nil
 }
 
+// attemptKey is something that was sent by a sink.
+type attemptKey struct{ sink, event string }
+
+// sent adds to the timeline what sinks have tried to tell of what the rule decided
+// about the twin, alerts in groups among it, and says of what that was.
+func (k *inquiry) sent(ctx context.Context, ours func(alert string) bool) (map[attemptKey]bool, error) {
+	list, err := sentOf(ctx, k.in.Bus, &SentFilter{Since: k.from})
+	seen := map[attemptKey]bool{}
+	for i := range list {
+		s := &list[i]
+		of := s.Interaction == k.out.Interaction && s.Rule == k.out.Rule && s.Twin == k.out.Twin
+		if !of && !slices.ContainsFunc(s.Alerts, ours) || !k.within(s.At) {
+			continue
+		}
+		seen[attemptKey{s.Sink, s.Message}] = true
+		what, text := s.Line()
+		k.told = append(k.told, Moment{s.At, what, text})
+	}
+	return seen, err
+}
+
 // history adds to the timeline what the stream says of the twin's alerts, and
-// what could not be delivered.
+// what was delivered, or could not be.
 func (k *inquiry) history(ctx context.Context) error {
 	if k.in.Bus == nil || k.from.IsZero() {
 		return nil
 	}
 	q := bus.HistoryQuery{Interaction: k.out.Interaction, Rule: k.out.Rule, Twin: k.out.Twin}
+	ids := map[string]bool{}
 	err := k.in.eachEvent(ctx, q, func(o *rules.Outcome) {
+		ids[o.ID] = true
 		if o.Life != nil && k.within(o.At) {
 			k.told = append(k.told, momentOf(o))
 		}
@@ -94,12 +123,16 @@ func (k *inquiry) history(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	recorded, err := k.sent(ctx, func(id string) bool { return ids[id] })
+	if err != nil {
+		return err
+	}
 	for l, err := range k.in.Bus.Letters(ctx, bus.LetterQuery{Stage: bus.StageSink, Twin: k.out.Twin}) {
 		if err != nil {
 			return err
 		}
-		if o, err := rules.DecodeOutcome(l.Data); err == nil && o.Rule == k.out.Rule && o.Interaction == k.out.Interaction && k.within(o.At) {
-			k.told = append(k.told, Moment{o.At, "failed", l.Sink + "  " + l.Reason + "  (" + plural(l.Attempts, "attempt") + ")"})
+		if o, err := rules.DecodeOutcome(l.Data); err == nil && o.Rule == k.out.Rule && o.Interaction == k.out.Interaction && k.within(o.At) && !recorded[attemptKey{l.Sink, o.EventID()}] {
+			k.told = append(k.told, Moment{o.At, "failed", l.Sink + "  " + l.Reason + "  (" + words.Count(l.Attempts, "attempt") + ")"})
 		}
 	}
 	return nil

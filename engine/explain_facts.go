@@ -11,6 +11,7 @@ import (
 
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 )
 
 // sampleFacts is what is known of a twin's samples beside how they were judged:
@@ -91,7 +92,7 @@ func (f *sampleFacts) notes(x *rules.Explainer) []string {
 		if _, indexed := strconv.Atoi(path[strings.LastIndexByte(path, '.')+1:]); indexed == nil {
 			continue
 		}
-		out = append(out, fmt.Sprintf("field %q absent in %s of %s samples, fields seen: %s%s", path, thousands(f.n-has), thousands(f.n),
+		out = append(out, fmt.Sprintf("field %q absent in %s of %s samples, fields seen: %s%s", path, words.Number(f.n-has), words.Number(f.n),
 			strings.Join(f.names(), ", "), strictjson.DidYouMean(path, f.others(path))))
 	}
 	texts := x.Texts()
@@ -147,7 +148,7 @@ func (f *sampleFacts) unseen(path string, wanted []string) []string {
 	}
 	var shown []string
 	for _, v := range values[:min(len(values), 8)] {
-		shown = append(shown, fmt.Sprintf("%s (%s)", quote(v), thousands(seen[v])))
+		shown = append(shown, fmt.Sprintf("%s (%s)", quote(v), words.Number(seen[v])))
 	}
 	if len(values) > 8 {
 		shown = append(shown, "…")
@@ -165,13 +166,4 @@ func quote(s string) string {
 		s = string(r[:40]) + "…"
 	}
 	return strconv.Quote(s)
-}
-
-// thousands writes a number with commas.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

@@ -32,6 +32,7 @@ type Explained struct {
 	Clock       *rules.Explanation `json:"clock,omitempty"`    // what then fell due, where that caused the event
 	Timeline    []Moment           `json:"timeline,omitempty"` //
 	Hidden      int                `json:"hidden,omitempty"`   // moments that were too many to list
+	Sent        []Sent             `json:"sent,omitempty"`     // of an alert: what was tried to tell of it, the oldest first
 	Notes       []string           `json:"notes,omitempty"`    // what else is to be known
 
 	at       time.Time
@@ -403,7 +404,12 @@ func (k *inquiry) count(out []rules.Outcome) {
 		if o.Rule != k.out.Rule || o.Interaction != k.out.Interaction || o.Twin != k.out.Twin {
 			continue
 		}
-		k.made++
+		if o.Kind == k.x.Does() {
+			k.made++
+		}
+		if (o.Sticker != nil || o.Notice != nil) && k.within(o.At) {
+			k.told = append(k.told, actionOf(o))
+		}
 		if o.Life != nil && o.Life.Event == rules.EventRaised {
 			k.raised++
 			if o.Life.Silent {
@@ -414,6 +420,11 @@ func (k *inquiry) count(out []rules.Outcome) {
 			k.told = append(k.told, momentOf(o))
 		}
 	}
+}
+
+// actionOf is what a rule does as a line of a timeline.
+func actionOf(o *rules.Outcome) Moment {
+	return Moment{o.At, strings.ToUpper(string(o.Kind)), o.Does()}
 }
 
 // momentOf is an event of an alert as a line of a timeline.
@@ -466,8 +477,8 @@ func (k *inquiry) stages(f rules.Funnel) []Stage {
 		out = append(out, Stage{Name: "judged", Count: known + f.Unknown + f.Errors})
 	}
 	out = append(out, Stage{Name: "all inputs known", Count: known}, Stage{Name: "condition true", Count: f.True})
-	if !k.x.Alerts() {
-		out = append(out, Stage{Name: "outputs made", Count: k.made})
+	if does := k.x.Does(); does != rules.Alert {
+		out = append(out, Stage{Name: string(does) + "s made", Count: k.made})
 	} else {
 		if k.x.Hold() > 0 {
 			out = append(out, Stage{Name: "held for " + inWords(k.x.Hold()), Count: k.raised})

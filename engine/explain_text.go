@@ -1,27 +1,22 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"tocsin.internal/rules/duration"
+	"tocsin.internal/rules/words"
 )
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return thousands(n) + " " + noun + "s"
-}
 
 // inWords is a time as rules are written, such as 5m or 1h30m, to the millisecond.
 func inWords(d time.Duration) string {
 	if d > time.Millisecond {
 		d = d.Round(time.Millisecond)
 	}
-	return strings.Trim(string(duration.Append(nil, d)), `"`)
+	return duration.Text(d)
 }
 
 // Text is the explanation for people.
@@ -61,6 +56,7 @@ func (x *Explained) Text() string {
 	if x.Clock != nil {
 		b.WriteString(x.Clock.Text("clock ", ""))
 	}
+	x.sent(&b)
 	for _, n := range x.Notes {
 		b.WriteString(n + "\n")
 	}
@@ -98,13 +94,31 @@ func (x *Explained) event(b *strings.Builder) {
 	}
 }
 
+// mostSent is how many attempts are listed.
+const mostSent = 100
+
+func (x *Explained) sent(b *strings.Builder) {
+	if len(x.Sent) == 0 {
+		return
+	}
+	list := x.Sent[max(len(x.Sent)-mostSent, 0):]
+	b.WriteString("sent\n")
+	if hidden := len(x.Sent) - len(list); hidden > 0 {
+		fmt.Fprintf(b, "  … %s before; engine deliveries --alert lists them\n", words.Number(hidden))
+	}
+	for i := range list {
+		what, text := list[i].Line()
+		fmt.Fprintf(b, "  %s  %-6s  %-12s  %s\n", list[i].At.UTC().Format(time.TimeOnly), what, cmp.Or(list[i].Event, list[i].Kind), text)
+	}
+}
+
 func (x *Explained) funnel(b *strings.Builder) {
 	width := 0
 	for _, s := range x.Funnel {
 		width = max(width, utf8.RuneCountInString(s.Name))
 	}
 	for _, s := range x.Funnel {
-		count := thousands(int(s.Count))
+		count := words.Number(int(s.Count))
 		fmt.Fprintf(b, "  %-*s  %7s", width, s.Name, count)
 		if s.Stops {
 			b.WriteString("   <- stops here")
@@ -122,7 +136,7 @@ func (x *Explained) timeline(b *strings.Builder) {
 		fmt.Fprintf(b, "%s  %-*s  %s\n", m.At.UTC().Format("15:04:05"), width, m.What, m.Text)
 	}
 	if x.Hidden > 0 {
-		fmt.Fprintf(b, "… %s more; want a smaller --window\n", thousands(x.Hidden))
+		fmt.Fprintf(b, "… %s more; want a smaller --window\n", words.Number(x.Hidden))
 	}
 }
 

@@ -1,15 +1,36 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"tocsin.internal/twins"
 )
 
-// readTwins reads the bucket of twins into the registry.
+// decodeTwin reads an upsert body. One that says just what the registry has is the
+// registry's own twin: most of what the bucket and the streams say of twins is that,
+// and need not be read again; and each twin is in memory once.
+func (e *Engine) decodeTwin(body []byte) (*twins.Twin, error) {
+	if id, ok := twins.IDOf(body); ok {
+		if t, known := e.Twin(id); known && bytes.Equal(t.AppendJSON(make([]byte, 0, len(body)+1)), body) {
+			return t, nil
+		}
+	}
+	return decodeTwin(body)
+}
+
+// readTwins brings the configured twins and the bucket's together in the registry.
+// Of those with one id the configured one counts, with the ledgers of the other.
 func (e *Engine) readTwins(ctx context.Context) error {
+	for _, t := range e.config.Twins {
+		e.twins.Put(t)
+		e.unstored[t.ID] = true
+	}
+	e.config.Twins = nil // the registry has them
 	revision, err := e.bus.TwinsRevision(ctx)
 	if err != nil {
 		return err
@@ -18,11 +39,20 @@ func (e *Engine) readTwins(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t, err := decodeTwin(doc)
+		t, err := e.decodeTwin(doc)
 		if err != nil {
 			return fmt.Errorf("bucket twins: %w", err)
 		}
-		e.twins.Put(*t)
+		if !e.unstored[t.ID] {
+			e.twins.Put(*t)
+			continue
+		}
+		configured, _ := e.twins.Get(t.ID)
+		described := ledgersOf(t, *configured)
+		e.twins.Put(described)
+		if described.Equal(t) {
+			delete(e.unstored, t.ID)
+		}
 	}
 	e.followed.Store(revision)
 	return nil
@@ -44,7 +74,7 @@ func (e *Engine) takeOverTwin(id string, doc []byte) {
 	var t *twins.Twin
 	if doc != nil {
 		var err error
-		if t, err = decodeTwin(doc); err != nil {
+		if t, err = e.decodeTwin(doc); err != nil {
 			e.trouble(fmt.Errorf("bucket twins: %q: %w", id, err))
 			return
 		}
@@ -87,20 +117,21 @@ func (e *Engine) catchUpTwins(ctx context.Context) error {
 // storeConfigured stores the configured twins that the bucket does not have so.
 func (e *Engine) storeConfigured(ctx context.Context) error {
 	e.mu.RLock()
-	var todo []*twins.Twin
+	todo := map[string]*twins.Twin{}
 	for id := range e.unstored {
 		if t, ok := e.twins.Get(id); ok {
-			todo = append(todo, t)
+			todo[id] = t
 		}
 	}
 	e.mu.RUnlock()
-	for _, t := range todo {
-		if err := e.bus.PutTwin(ctx, t.ID, t.AppendJSON(nil)); err != nil {
-			return err
-		}
-		e.mu.Lock()
-		delete(e.unstored, t.ID)
-		e.mu.Unlock()
+	ids := slices.Sorted(maps.Keys(todo))
+	if err := e.bus.PutTwins(ctx, ids, func(id string) []byte { return todo[id].AppendJSON(nil) }); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range ids {
+		delete(e.unstored, id)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 // While nobody judges, FEED fills; then every door says no or waits, and what
 // was taken is judged when somebody comes.
 func TestAFullFeedHoldsTheDoorsAndLosesNothing(t *testing.T) {
-	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), Partitions: 2, Streams: bus.Streams{Feed: bus.Stream{MaxBytes: 1 << 20}}})
+	b, err := bus.Open(t.Context(), bus.Config{Dir: engine.DataDir(t), Partitions: 2, Streams: bus.Streams{Feed: bus.Stream{MaxBytes: 1 << 20}}})
 	require.NoError(t, err)
 	defer b.Close()
 	sink := &heard{}
@@ -33,7 +33,7 @@ func TestAFullFeedHoldsTheDoorsAndLosesNothing(t *testing.T) {
 	nc, err := b.Dial(t.Context())
 	require.NoError(t, err)
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	require.NoError(t, err)
 	taken := 0
 	wide := strings.Repeat("x", 20_000)
@@ -47,7 +47,7 @@ func TestAFullFeedHoldsTheDoorsAndLosesNothing(t *testing.T) {
 	assert.Contains(t, refused.Description, "maximum bytes exceeded")
 
 	late := rules.Sample{Twin: "machine_0", Feed: "currentTemp", Data: fmt.Appendf(nil, `{"temperature":20,"wide":%q}`, wide)}
-	err = e.TryEmit("door", 10*time.Second)(t.Context(), late)
+	err = e.TryEmit("door", patience)(t.Context(), late)
 	require.ErrorIs(t, err, sources.ErrFull, "a door that can say no does")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	require.ErrorIs(t, e.Emit(ctx, late), context.DeadlineExceeded, "a source waits")
@@ -61,10 +61,10 @@ func TestAFullFeedHoldsTheDoorsAndLosesNothing(t *testing.T) {
 	select {
 	case err := <-waiting:
 		require.NoError(t, err)
-	case <-time.After(50 * time.Second):
+	case <-time.After(patience):
 		require.Fail(t, "the source still waits though what was taken is judged")
 	}
-	require.Eventually(t, func() bool { return len(sink.all()) == taken+1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(sink.all()) == taken+1 }, patience, 10*time.Millisecond)
 	stop()
 	require.NoError(t, <-done)
 }

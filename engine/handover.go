@@ -48,12 +48,30 @@ func (e *Engine) ask(ctx context.Context, q request) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the desk: %w", err)
 	}
+	return replied("the desk", text)
+}
+
+// askWorker asks another worker of what it has itself.
+func (e *Engine) askWorker(ctx context.Context, id string, q request) ([]byte, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	text, err := e.bus.AskWorker(ctx, id, body)
+	if err != nil {
+		return nil, err
+	}
+	return replied("worker "+id, text)
+}
+
+// replied is the body of a reply.
+func replied(who string, text []byte) ([]byte, error) {
 	var r reply
 	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("the desk: %w", err)
+		return nil, fmt.Errorf("%s: %w", who, err)
 	}
 	if r.Error != "" {
-		return nil, fmt.Errorf("the desk: %s", r.Error)
+		return nil, fmt.Errorf("%s: %s", who, r.Error)
 	}
 	return r.Body, nil
 }
@@ -68,6 +86,8 @@ func (e *Engine) answerSelf(ctx context.Context, text []byte) []byte {
 		r.Error = err.Error()
 	case q.Op == "rules":
 		r.Body, err = json.Marshal(e.ruleCounts(ctx))
+	case q.Op == "last":
+		r.Body, err = e.answerLast(ctx, q.Body)
 	default:
 		r.Error = fmt.Sprintf("no request %q", q.Op)
 	}

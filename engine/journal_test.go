@@ -22,7 +22,7 @@ import (
 // A notification of many open alerts wrote all of them down. Now it writes what
 // the router was asked, and after a crash the router is where it was.
 func TestEveryNotificationWroteTheWholeRouter(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	change := func(mail *heard) func(*engine.Config) {
 		return func(c *engine.Config) {
 			c.Sinks = []engine.NamedSink{{Name: "mail", Sink: mail}}

@@ -20,6 +20,27 @@ func (e *Engine) PutTwin(ctx context.Context, t twins.Twin) error {
 	}
 	e.change.Lock()
 	defer e.change.Unlock()
+	return e.putTwin(ctx, e.withLedgers(t))
+}
+
+// EditTwin changes a twin by what edit makes of it, while nobody else changes
+// one. Edit gets the zero Twin with the id where there is none; what it gets it
+// must not change, but put others in its place. An error of edit leaves
+// everything as it was.
+func (e *Engine) EditTwin(ctx context.Context, id string, edit func(t twins.Twin, known bool) (twins.Twin, error)) error {
+	if err := e.awaitDesk(ctx); err != nil {
+		return err
+	}
+	e.change.Lock()
+	defer e.change.Unlock()
+	was, known := e.Twin(id)
+	if !known {
+		was = &twins.Twin{ID: id}
+	}
+	t, err := edit(*was, known)
+	if err != nil {
+		return err
+	}
 	return e.putTwin(ctx, t)
 }
 
@@ -34,6 +55,7 @@ func (e *Engine) putTwin(ctx context.Context, t twins.Twin) error {
 	if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.PutTwin(ctx, t.ID, t.AppendJSON(nil)) }); err != nil {
 		return err
 	}
+	ctx = e.whileAtDesk(ctx) // what is stored is told, whoever waits for it
 	before := e.wanted()
 	e.mu.Lock()
 	e.twins.Put(t)
@@ -53,10 +75,24 @@ func (e *Engine) putTwin(ctx context.Context, t twins.Twin) error {
 		}
 	}
 	e.lookAt(t.ID)
+	if had && twins.Maker(old) != "" {
+		e.lookAt(twins.Source(old)) // it stays what its interaction makes of the source
+	}
 	if e.readRuleTwin(kept) {
 		return e.publishRules(ctx, before)
 	}
+	if e.ownsRules(t.ID) {
+		e.lookAtAll() // its output twins have its visibility and allow lists
+	}
 	return nil
+}
+
+// ownsRules says whether a twin is an interaction that runs.
+func (e *Engine) ownsRules(id string) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	_, ok := e.owned[id]
+	return ok
 }
 
 // DeleteTwin forgets a twin. Its open alerts end, and so do the interactions
@@ -80,6 +116,7 @@ func (e *Engine) deleteTwin(ctx context.Context, id string) error {
 	if err := e.insist(ctx, func(ctx context.Context) error { return e.bus.DeleteTwin(ctx, id) }); err != nil {
 		return err
 	}
+	ctx = e.whileAtDesk(ctx) // what is gone is told, whoever waits for it
 	before := e.wanted()
 	e.mu.Lock()
 	e.twins.Delete(id)
@@ -97,6 +134,9 @@ func (e *Engine) deleteTwin(ctx context.Context, id string) error {
 		}
 	}
 	e.lookAt(id)
+	if twins.Maker(old) != "" {
+		e.lookAt(twins.Source(old)) // it may still be wanted
+	}
 	if owned {
 		return e.publishRules(ctx, before)
 	}
@@ -110,11 +150,30 @@ func (e *Engine) Twin(id string) (*twins.Twin, bool) {
 	return e.twins.Get(id)
 }
 
+// propertyValues are the values that a twin has of a property, which is named by
+// its key or by what stands behind the last # or / of it.
+func (e *Engine) propertyValues(twin, key string) []string {
+	t, ok := e.Twin(twin)
+	if !ok {
+		return nil
+	}
+	return t.Values(key)
+}
+
 // Search gives the twins that a query finds; the caller must not change them.
 func (e *Engine) Search(q twins.Query) []*twins.Twin {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.twins.Search(q)
+}
+
+// SearchWhere is Search among the twins of which a condition holds. Nothing waits
+// for it while it judges them.
+func (e *Engine) SearchWhere(ctx context.Context, q twins.Query, where *twins.Where) ([]*twins.Twin, error) {
+	e.mu.RLock()
+	found := e.twins.Ranked(&q.Filter, e.twins.Len())
+	e.mu.RUnlock()
+	return where.Page(ctx, found, q)
 }
 
 // adopt takes note of a twin that the policy has created in the stream; the
@@ -265,7 +324,7 @@ func (e *Engine) reconcileTwin(ctx context.Context, p *rules.Program, id string)
 	if len(spec.Feeds) == 0 {
 		return nil // alerts only
 	}
-	return e.putTwin(ctx, twins.Output(spec, source))
+	return e.putTwin(ctx, e.withLedgers(twins.Output(spec, source)))
 }
 
 // depth is how many interactions have made a twin one after the other. It ends
@@ -296,7 +355,7 @@ func follows(p *rules.Program, t *twins.Twin) bool {
 }
 
 func (e *Engine) outputSpec(p *rules.Program) twins.OutputSpec {
-	spec := twins.OutputSpec{Interaction: p.ID(), Label: p.Label(), Feeds: p.Feeds()}
+	spec := twins.OutputSpec{Interaction: p.ID(), Label: p.Label(), LabelTemplate: p.OutputLabel(), Feeds: p.Feeds()}
 	if o, ok := e.owned[p.ID()]; ok && o.program == p {
 		spec.Visibility, spec.Properties = o.twin.Visibility, o.twin.Properties
 	}
@@ -328,7 +387,7 @@ func (e *Engine) tidy(ctx context.Context, wanted map[string]*rules.Program) err
 		if _, ok := e.twins.Get(twins.Source(t)); !ok && !orphan {
 			lost = append(lost, t.ID)
 		}
-		if p == nil || orphan && cleanup(p) > 0 && now.Sub(since) >= cleanup(p) {
+		if p == nil || orphan && p.Enabled() && cleanup(p) > 0 && now.Sub(since) >= cleanup(p) {
 			gone = append(gone, t.ID)
 		}
 	}

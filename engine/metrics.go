@@ -20,6 +20,7 @@ import (
 // No twin is named in them.
 type Metrics struct {
 	Samples      map[string]uint64 // stored, by source
+	Sources      []SourceMetrics   // those that run at this worker and read from something that may be away
 	Judged       uint64            // samples
 	Lag          time.Duration     // from when the sample that was judged last was stored until it was judged
 	Outcomes     map[rules.Kind]uint64
@@ -30,11 +31,20 @@ type Metrics struct {
 	AlertEvents  map[AlertEvent]uint64
 	Sinks        []SinkMetrics
 	Deliveries   map[string]Histogram // attempts, by the kind of sink
+	Undone       map[rules.Kind]int   // stickers and notices that rules have decided, and that wait for the desk; none where Pool.Desk is false
 	Twins        int
+	Followers    Followers
+	Post         PostCounts
 	Partitions   []PartitionStatus
 	Pool         PoolStatus
 	Reload       Reload
 	RulesHash    uint64 // 48 bits, of the interactions that run and their revisions; 0: none runs
+}
+
+// Followers are how many follow something at this worker.
+type Followers struct {
+	Live   int64 // what happens
+	Behind int64 // what was before they came
 }
 
 // InteractionMetrics are the counts of an interaction's rules. They go on over
@@ -115,7 +125,15 @@ type AlertEvent struct{ Event, Severity string }
 type SinkMetrics struct {
 	Name, Kind                string
 	Arrived, Retried, GivenUp uint64
-	Queue                     int // what waits for it; -1: unknown, or told by another worker
+	Filtered                  uint64 // what its match left out
+	Queue                     int    // what waits for it; -1: unknown, or told by another worker
+}
+
+// SourceMetrics are how a source is in touch with its origin.
+type SourceMetrics struct {
+	Name string
+	Up   bool   // it reads all that it should
+	Lost uint64 // how often it ceased to
 }
 
 // PartitionStatus is how far a partition that the worker holds has come.
@@ -280,9 +298,9 @@ func (m *meter) reloaded(err error) {
 
 // sinkMeter counts the attempts to deliver to one sink.
 type sinkMeter struct {
-	name, kind                string
-	arrived, retried, givenUp atomic.Uint64
-	took                      histogram
+	name, kind                          string
+	arrived, retried, givenUp, filtered atomic.Uint64
+	took                                histogram
 }
 
 // sink is the meter of a sink.
@@ -329,6 +347,8 @@ var letterReasons = []struct{ text, class string }{
 	{reasonNoName, "bad_name"},
 	{reasonLongName, "bad_name"},
 	{reasonOtherPartition, "other_partition"},
+	{string(rules.Sticker) + " of rule ", "not_made"},
+	{string(rules.Notification) + " of rule ", "not_made"},
 }
 
 // letterReason is the class of a sample's reason: it has to be one of few.
@@ -498,13 +518,16 @@ func (e *Engine) Metrics(ctx context.Context) Metrics {
 	out := Metrics{
 		Samples: m.stored.read(), Judged: e.stats.samples.Load(), Lag: time.Duration(m.lag.Load()), Outcomes: map[rules.Kind]uint64{},
 		Eval: m.eval.read(), Interactions: m.rules.read(), DeadLetters: m.letters.read(knownLetters()...), AlertEvents: m.events.read(knownEvents()...),
-		Deliveries: map[string]Histogram{}, Partitions: e.Partitions(), Pool: e.Pool(),
+		Deliveries: map[string]Histogram{}, Partitions: e.Partitions(), Pool: e.Pool(), Followers: e.hub.counts(), Post: e.PostCounts(),
 	}
 	for i, kind := range kinds {
 		out.Outcomes[kind] = m.outcomes[i].Load()
 	}
 	for _, s := range e.config.Sources {
 		out.Samples[s.Name] += 0
+		if c, fails, runs := e.health.one(sourceComponent(s.Name)); runs {
+			out.Sources = append(out.Sources, SourceMetrics{s.Name, c.OK, fails})
+		}
 	}
 	if out.Pool.Desk {
 		out.OpenAlerts = e.board.statuses()
@@ -524,13 +547,14 @@ func (e *Engine) Metrics(ctx context.Context) Metrics {
 	out.Reload = m.reload
 	sinks := slices.Clone(m.sinks)
 	m.mu.Unlock()
+	out.Undone = e.undone(ctx)
 	waits := e.waiting(ctx)
 	for _, s := range sinks {
 		queue, ok := waits[s.name]
 		if !ok {
 			queue = -1
 		}
-		out.Sinks = append(out.Sinks, SinkMetrics{s.name, s.kind, s.arrived.Load(), s.retried.Load(), s.givenUp.Load(), queue})
+		out.Sinks = append(out.Sinks, SinkMetrics{s.name, s.kind, s.arrived.Load(), s.retried.Load(), s.givenUp.Load(), s.filtered.Load(), queue})
 		out.Deliveries[s.kind] = out.Deliveries[s.kind].with(s.took.read())
 	}
 	return out
@@ -597,6 +621,21 @@ func (e *Engine) waiting(ctx context.Context) map[string]int {
 			continue
 		}
 		out[d.sink.Name] += n
+	}
+	return out
+}
+
+// undone is how much of what rules decide waits to be carried out, by its kind. The
+// worker at the desk tells.
+func (e *Engine) undone(ctx context.Context) map[rules.Kind]int {
+	out := map[rules.Kind]int{}
+	if e.atDesk() == nil {
+		return out
+	}
+	for kind, d := range map[rules.Kind]*bus.Deliveries{rules.Sticker: e.decisions, rules.Notification: e.notices} {
+		if n, err := d.Waiting(ctx); err == nil {
+			out[kind] = n
+		}
 	}
 	return out
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -39,7 +37,7 @@ func TestMetricsOfARunningEngine(t *testing.T) {
 		return nil
 	}}
 	dir := ruleFile(t, overheating)
-	w := start(t, t.TempDir(), func(c *engine.Config) {
+	w := start(t, engine.DataDir(t), func(c *engine.Config) {
 		c.RulesPath, c.Twins = dir, machines(2)
 		c.Sinks = []engine.NamedSink{{Name: "deaf", Type: "test", Sink: deaf, Retry: []time.Duration{time.Millisecond}}}
 		c.Sources = []engine.NamedSource{{Name: "silent", Source: silent{}}}
@@ -49,6 +47,7 @@ func TestMetricsOfARunningEngine(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), begun.Reload.Succeeded, time.Minute)
 	assert.Equal(t, map[string]uint64{"silent": 0}, begun.Samples)
 	assert.NotZero(t, begun.DeadLetters, "those that may come are there at 0")
+	w.until("output twins", func() bool { return w.Stats().Twins == 4 })
 
 	w.emit(reading("machine_0", 0, 35), reading("machine_1", 0, 20))
 	w.emit(reading("machine_0", 0, 36), reading("machine_0", 1, "null"))
@@ -117,23 +116,11 @@ func (silent) Run(ctx context.Context, _ sources.Emit) error {
 }
 
 // A server that goes away and comes back, a stream that somebody deletes, a sink
-// that fails and recovers: the components say so, the log has a line for each
-// change, and no sink makes the engine unready.
+// that fails and recovers, and of a source that loses its origin: the components say
+// so, the log has a line for each change, and neither makes the engine unready.
 func TestHealthFollowsTheSurroundings(t *testing.T) {
-	dir := t.TempDir()
-	opts := &server.Options{JetStream: true, StoreDir: dir, Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true}
-	run := func() *server.Server {
-		s, err := server.NewServer(opts)
-		require.NoError(t, err)
-		s.Start()
-		require.True(t, s.ReadyForConnections(10*time.Second))
-		opts.Port = s.Addr().(*net.TCPAddr).Port
-		return s
-	}
-	s := run()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	b, err := bus.Open(t.Context(), bus.Config{URL: s.ClientURL(), Partitions: 1})
-	require.NoError(t, err)
+	url, stop, start := ownServer(t)
+	b := connect(t, bus.Config{URL: url, Partitions: 1})
 	t.Cleanup(b.Close)
 
 	log := &safeBuffer{}
@@ -147,22 +134,24 @@ func TestHealthFollowsTheSurroundings(t *testing.T) {
 		}
 		return nil
 	}}
+	origin := &faraway{begun: make(chan struct{})}
 	e, err := engine.New(t.Context(), engine.Config{
 		Bus: b, Log: zerolog.New(log), RulesPath: ruleFile(t, overheating), Twins: machines(1),
-		Sinks: []engine.NamedSink{{Name: "mail", Sink: sink, Retry: slices.Repeat([]time.Duration{time.Millisecond}, 1000)}},
+		Sources: []engine.NamedSource{{Name: "plant", Source: origin}},
+		Sinks:   []engine.NamedSink{{Name: "mail", Sink: sink, Retry: slices.Repeat([]time.Duration{5 * time.Millisecond}, 100_000)}},
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
-	stop := sync.OnceFunc(func() {
+	end := sync.OnceFunc(func() {
 		cancel()
 		assert.NoError(t, <-done)
 	})
-	t.Cleanup(stop)
+	t.Cleanup(end)
 	until := func(what string, f func() bool) {
 		t.Helper()
-		require.Eventually(t, f, 30*time.Second, 5*time.Millisecond, what)
+		require.Eventually(t, f, patience, 5*time.Millisecond, what)
 	}
 	component := func(name string) engine.Component {
 		all := e.Health().Components
@@ -181,21 +170,40 @@ func TestHealthFollowsTheSurroundings(t *testing.T) {
 	until("the sink is back", func() bool { return component("sink mail").OK })
 	until("the log says so", func() bool { return strings.Contains(log.String(), "sink delivers again") })
 
-	s.Shutdown()
-	s.WaitForShutdown()
-	until("the bus is away", func() bool { return !e.Health().Ready })
-	assert.False(t, component(engine.BusComponent).OK)
+	<-origin.begun
+	is := func() []engine.SourceMetrics { return e.Metrics(t.Context()).Sources }
+	assert.Equal(t, "not connected yet", component("source plant").Error)
+	origin.Lost("broker", errors.New("no route to host"))
+	assert.Equal(t, []engine.SourceMetrics{{Name: "plant"}}, is(), "what never worked was not lost")
+	origin.Reached("broker")
+	assert.Equal(t, []engine.SourceMetrics{{Name: "plant", Up: true}}, is())
+	origin.Lost("broker", errors.New("EOF"))
+	origin.Lost("queue", errors.New("no such queue"))
+	assert.Equal(t, "EOF (and 1 more)", component("source plant").Error)
+	origin.Reached("broker")
+	assert.Equal(t, "no such queue", component("source plant").Error)
+	assert.Equal(t, []engine.SourceMetrics{{Name: "plant", Lost: 1}}, is())
+	origin.Reached("queue")
+	assert.True(t, component("source plant").OK)
+	assert.True(t, e.Health().Ready, "a source never makes it unready")
+	for _, line := range []string{`"source":"plant","error":"no route to host"`, `"source":"plant","after":`} {
+		assert.Contains(t, log.String(), line)
+	}
+
+	stop()
+	until("the bus is away", func() bool { return !component(engine.BusComponent).OK })
+	assert.False(t, e.Health().Ready)
 	assert.Contains(t, component(engine.BusComponent).Error, "NATS is ")
 	assert.True(t, e.Health().Started, "it has started all the same")
-	s = run()
+	start()
 	until("the bus is back", func() bool { return e.Health().Ready })
 	assert.Equal(t, 1, strings.Count(log.String(), `"component":"bus","error":`), "a line for the change, whoever asks how often")
 	assert.Equal(t, 1, strings.Count(log.String(), `"component":"bus","after":`))
 
-	nc, err := nats.Connect(s.ClientURL())
+	nc, err := nats.Connect(url, nats.Timeout(patience))
 	require.NoError(t, err)
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	require.NoError(t, err)
 	require.NoError(t, js.DeleteStream(t.Context(), "DLQ"))
 	until("the stream is missed", func() bool { return !component(engine.StreamsComponent).OK })
@@ -203,7 +211,7 @@ func TestHealthFollowsTheSurroundings(t *testing.T) {
 	assert.False(t, e.Health().Ready)
 
 	assert.False(t, e.Stopping())
-	stop()
+	end()
 	assert.True(t, e.Stopping())
 	assert.True(t, e.Health().Stopping)
 }
@@ -211,7 +219,7 @@ func TestHealthFollowsTheSurroundings(t *testing.T) {
 // Of a pool each worker tells its own share: what they tell adds up, and what
 // there is once is told once.
 func TestMetricsOfAPool(t *testing.T) {
-	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), Listen: "127.0.0.1:0", Partitions: 4})
+	b, err := bus.Open(t.Context(), bus.Config{Dir: engine.DataDir(t), Listen: "127.0.0.1:0", Partitions: 4})
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	dir, sink := ruleFile(t, overheating), &heard{}
@@ -222,7 +230,7 @@ func TestMetricsOfAPool(t *testing.T) {
 	both := []*works{first, second}
 	until := func(what string, f func() bool) {
 		t.Helper()
-		require.Eventually(t, f, 30*time.Second, 20*time.Millisecond, what)
+		require.Eventually(t, f, patience, 20*time.Millisecond, what)
 	}
 	until("both judge", func() bool { return len(first.Partitions()) == 2 && len(second.Partitions()) == 2 })
 	for i := range 40 {
@@ -279,4 +287,16 @@ func TestMetricsOfAPool(t *testing.T) {
 
 	second.stop()
 	until("one has all", func() bool { return len(first.Partitions()) == 4 && first.Pool().Workers == 1 })
+}
+
+// faraway is a source whose origin the test plays.
+type faraway struct {
+	sources.Contact
+	begun chan struct{}
+}
+
+func (f *faraway) Run(ctx context.Context, _ sources.Emit) error {
+	close(f.begun)
+	<-ctx.Done()
+	return nil
 }

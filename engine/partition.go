@@ -55,9 +55,10 @@ type partition struct {
 	links     bool                   // a rule looks at several twins
 	shadow    bool                   // another worker judges it: here it only tells what its twins are
 
-	offline  bool         // outcomes name the source twin, and nothing is kept for later
-	everyone bool         // every twin matches every source, described or not
-	created  func(string) // told of a twin that the policy has created
+	offline  bool                                   // outcomes name the source twin, and nothing is kept for later
+	everyone bool                                   // every twin matches every source, described or not
+	created  func(string)                           // told of a twin that the policy has created
+	decode   func(body []byte) (*twins.Twin, error) // gives twins that nobody changes
 }
 
 // running is a program and what is counted of it here.
@@ -81,6 +82,7 @@ type member struct {
 type memberFeed struct {
 	id       string // one text for all twins
 	last     lastSample
+	late     *lastSample // the last one that came, where it is older than that; else nil
 	bindings []*binding
 }
 
@@ -102,18 +104,38 @@ type lastSample struct {
 	data []byte
 }
 
+// newest is the sample that came last.
+func (f *memberFeed) newest() *lastSample {
+	if f.late != nil {
+		return f.late
+	}
+	return &f.last
+}
+
+func (l *lastSample) set(at time.Time, seq uint64, hops uint8, data []byte) {
+	l.at, l.seq, l.hops = at, seq, hops
+	l.data = append(l.data[:0], data...)
+}
+
+// lastOutput is the last output of a binding under a feed of its output twin.
+type lastOutput struct {
+	feed string
+	lastSample
+}
+
 // binding is a program that a twin matches, with what it remembers of the twin.
 type binding struct {
 	program *running
 	state   *rules.State
 	twin    string
 	output  string // the output twin's id
-	wake    int64  // when its alarm rings; NoWake: it has none
-	gone    bool   // the twin matches no longer
+	outputs []lastOutput
+	wake    int64 // when its alarm rings; NoWake: it has none
+	gone    bool  // the twin matches no longer
 }
 
 func newPartition(c *compiler, maxBytes int) *partition {
-	p := &partition{compiler: c, groups: map[groupKey]*binding{}, linked: map[linkKey][]*binding{}, twins: map[string]*member{}, readers: map[string]*rules.Reader{}, models: map[string]*twins.Twin{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes}
+	p := &partition{compiler: c, groups: map[groupKey]*binding{}, linked: map[linkKey][]*binding{}, twins: map[string]*member{}, readers: map[string]*rules.Reader{}, models: map[string]*twins.Twin{}, unknown: Unknown{Policy: DeadLetter}, maxBytes: maxBytes, decode: decodeTwin}
 	p.alone()
 	return p
 }
@@ -155,11 +177,23 @@ func (p *partition) judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome
 		p.watch(b)
 	}
 	out = p.relay(m, f.bindings, s, out)
-	if !p.offline && !s.At.Before(f.last.at) {
-		f.last.at, f.last.seq, f.last.hops = s.At, s.Seq, s.Hops
-		f.last.data = append(f.last.data[:0], s.Data...)
+	if !p.offline {
+		f.keep(s)
 	}
 	return out, nil
+}
+
+// keep takes note of a sample that has come.
+func (f *memberFeed) keep(s *rules.Sample) {
+	if s.At.Before(f.last.at) {
+		if f.late == nil {
+			f.late = new(lastSample)
+		}
+		f.late.set(s.At, s.Seq, s.Hops, s.Data)
+		return
+	}
+	f.last.set(s.At, s.Seq, s.Hops, s.Data)
+	f.late = nil
 }
 
 // reader is the one of a feed, for all programs that take it.
@@ -190,16 +224,38 @@ func (b *binding) judge(s *rules.Sample, out []rules.Outcome, offline bool) []ru
 	return out
 }
 
-// address gives outputs the output twin. Offline there is none.
+// address gives outputs the output twin, which keeps the last of them. Offline
+// there is none.
 func (b *binding) address(out []rules.Outcome, offline bool) {
 	if offline {
 		return
 	}
 	for i := range out {
-		if out[i].Kind == rules.Output {
-			out[i].Twin = b.output
+		if o := &out[i]; o.Kind == rules.Output {
+			o.Twin = b.output
+			if !o.Shadow {
+				b.lastOutput(o.Feed).set(o.At, o.Seq, o.Hops, o.Data)
+			}
 		}
 	}
+}
+
+// lastOutput is the place of the last output under a feed.
+func (b *binding) lastOutput(feed string) *lastSample {
+	for i := range b.outputs {
+		if b.outputs[i].feed == feed {
+			return &b.outputs[i].lastSample
+		}
+	}
+	b.outputs = append(b.outputs, lastOutput{feed: feed})
+	return &b.outputs[len(b.outputs)-1].lastSample
+}
+
+// forget drops the last outputs under feeds that the program has no longer.
+func (b *binding) forget() {
+	b.outputs = slices.DeleteFunc(b.outputs, func(l lastOutput) bool {
+		return !slices.ContainsFunc(b.program.Feeds(), func(f rules.Feed) bool { return f.ID == l.feed })
+	})
 }
 
 // stranger is what the policy makes of a twin that nobody has described.
@@ -258,7 +314,7 @@ func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Ou
 			p.deleteProgram(id, e, &out)
 		}
 	case opTwinPut:
-		t, err := decodeTwin(c.Twin)
+		t, err := p.decode(c.Twin)
 		if err != nil {
 			return out, err
 		}
@@ -272,7 +328,7 @@ func (p *partition) apply(text []byte, e event, out []rules.Outcome) ([]rules.Ou
 		}
 		p.unknown = u
 	case opModelPut:
-		t, err := decodeTwin(c.Twin)
+		t, err := p.decode(c.Twin)
 		if err != nil {
 			return out, err
 		}
@@ -478,6 +534,7 @@ func (p *partition) rebind(m *member, e event, out *[]rules.Outcome) {
 			b := m.bindings[i]
 			b.state, *out = program.Adopt(b.program.Program, b.state, set, program.counters, e.at, m.twin.ID, *out)
 			b.program = program
+			b.forget()
 			program.twins++
 			next = append(next, b)
 		}

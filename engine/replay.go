@@ -50,7 +50,8 @@ func (r *Replay) Judge(s *rules.Sample, out []rules.Outcome) ([]rules.Outcome, e
 	if !r.wants(s) {
 		return out, nil
 	}
-	return r.partition.judge(s, r.advance(s.At, s.Seq, out))
+	out, err := r.partition.judge(s, r.advance(s.At, s.Seq, out))
+	return made(out), err
 }
 
 // Until lets the clock run up to a time, that included, without a sample: it
@@ -63,7 +64,7 @@ func (r *Replay) Until(at time.Time, seq uint64, out []rules.Outcome) []rules.Ou
 func (r *Replay) advance(to time.Time, seq uint64, out []rules.Outcome) []rules.Outcome {
 	p := r.partition
 	for p.due() < rules.Nanos(to) {
-		out = p.tick(to, false, seq, out)
+		out = made(p.tick(to, false, seq, out))
 	}
 	return out
 }

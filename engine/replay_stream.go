@@ -118,6 +118,7 @@ func (r *Replay) message(m *bus.Message, out []rules.Outcome, maxSkew time.Durat
 		}
 		if err == nil {
 			out, err = r.partition.judge(s, out)
+			out = made(out)
 		}
 		return each(s, out, err)
 	}
@@ -139,7 +140,7 @@ func (r *Replay) message(m *bus.Message, out []rules.Outcome, maxSkew time.Durat
 			index++
 		}
 	case bus.Tick:
-		out = r.partition.tick(m.At, m.Wall, m.Seq, out[:0])
+		out = made(r.partition.tick(m.At, m.Wall, m.Seq, out[:0]))
 		return out, each(nil, out, nil)
 	case bus.Control:
 		return r.control(m, out[:0], each)
@@ -166,5 +167,6 @@ func (r *Replay) control(m *bus.Message, out []rules.Outcome, each func(*rules.S
 	if err != nil {
 		return out, nil //nolint:nilerr // it became a dead letter, too
 	}
+	out = made(out)
 	return out, each(nil, out, nil)
 }

@@ -243,6 +243,9 @@ func (e *Engine) publishRules(ctx context.Context, before map[string]*rules.Prog
 		}
 		change.put = append(change.put, p)
 		e.log.Info().Str("interaction", id).Str("revision", p.Hash()).Bool("enabled", p.Enabled()).Int("rules", len(p.Rules())).Msg("interaction runs")
+		if text := circle(id, after); text != "" {
+			e.log.Warn().Str("interaction", id).Msg(text)
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(before)) {
 		if after[id] != nil {
@@ -333,7 +336,25 @@ func (e *Engine) readRuleTwin(t *twins.Twin) (changed bool) {
 	delete(e.failed, t.ID)
 	was, had := e.owned[t.ID]
 	e.owned[t.ID] = ruleTwin{p, t}
-	return !had || was.program.Hash() != p.Hash()
+	changed = !had || was.program.Hash() != p.Hash()
+	if changed {
+		e.logWarnings(map[string]*rules.Program{t.ID: p}, nil)
+	}
+	return changed
+}
+
+// RulesOfTwin says what came of the newest document of an interaction twin: why
+// it was refused, or what its author should know of it.
+func (e *Engine) RulesOfTwin(id string) (refused string, warnings []error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if r, ok := e.failed[id]; ok {
+		return r.Error, nil
+	}
+	if o, ok := e.owned[id]; ok {
+		return "", o.program.Warnings()
+	}
+	return "", nil
 }
 
 // debounce is how long the watcher waits for an editor to be done.

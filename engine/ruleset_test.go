@@ -57,7 +57,7 @@ func (w *works) runs() map[string]string {
 
 // A set takes effect as a whole, at one place in each partition's stream.
 func TestPushedRulesRunTogether(t *testing.T) {
-	dir, sink := t.TempDir(), &heard{}
+	dir, sink := engine.DataDir(t), &heard{}
 	config := func(c *engine.Config) {
 		c.Twins, c.Sinks = machines(3), []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
 	}
@@ -74,10 +74,15 @@ func TestPushedRulesRunTogether(t *testing.T) {
 	w.emit(reading("machine_0", 0, 35), reading("machine_1", 0, 45))
 	w.drain()
 	assert.Len(t, sink.all(), 3, "c of both, b of one")
-	s, err := w.Rules(t.Context())
-	require.NoError(t, err)
-	require.Len(t, s.Interactions, 2)
-	b := s.Interactions[0]
+	var b engine.InteractionStatus
+	w.until("the worker says what it has counted", func() bool {
+		s, err := w.Rules(t.Context())
+		if err != nil || len(s.Interactions) != 2 {
+			return false
+		}
+		b = s.Interactions[0]
+		return b.Rules[0].Received == 2 && b.Twins == 3
+	})
 	assert.Equal(t, rules.Funnel{Received: 2, Matched: 2, True: 1, False: 1, Raised: 1}, b.Rules[0].Funnel)
 	assert.Equal(t, uint64(1), b.Rules[0].Delivered)
 	assert.Equal(t, 3, b.Twins)
@@ -95,7 +100,7 @@ func TestPushedRulesRunTogether(t *testing.T) {
 
 // What was stored and not told before a crash runs after it, as a whole.
 func TestPushIsFinishedAfterACrash(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	w := start(t, dir, func(c *engine.Config) { c.Twins = machines(1) })
 	w.push(aRule("a", 30), aRule("b", 30))
 	w.stop()
@@ -117,7 +122,7 @@ func TestPushIsFinishedAfterACrash(t *testing.T) {
 }
 
 func TestPushesAreRefused(t *testing.T) {
-	w := start(t, t.TempDir(), func(c *engine.Config) { c.RulesPath = ruleFile(t, overheating) })
+	w := start(t, engine.DataDir(t), func(c *engine.Config) { c.RulesPath = ruleFile(t, overheating) })
 	none := uint64(0)
 	doc := func(name, text string) []engine.RuleDocument {
 		return []engine.RuleDocument{{Name: name, Text: text}, aRule("good", 1)}
@@ -156,7 +161,7 @@ func TestPushesAreRefused(t *testing.T) {
 
 // Of pushes at one time that are made for the same revision one wins.
 func TestOnePushWins(t *testing.T) {
-	w := start(t, t.TempDir(), nil)
+	w := start(t, engine.DataDir(t), nil)
 	none := uint64(0)
 	var won, lost atomic.Int32
 	var all sync.WaitGroup
@@ -180,7 +185,7 @@ func TestOnePushWins(t *testing.T) {
 
 // 64 revisions are kept, each byte for byte; rolling back makes a new one.
 func TestRevisionsAreKept(t *testing.T) {
-	w := start(t, t.TempDir(), nil)
+	w := start(t, engine.DataDir(t), nil)
 	large := strings.Repeat(" ", 600<<10) // of several pieces
 	const pushes = 67
 	for i := range pushes {
@@ -208,7 +213,7 @@ func TestRevisionsAreKept(t *testing.T) {
 
 // Many rules that do not fit into a message as they are change together, too.
 func TestManyRulesChangeTogether(t *testing.T) {
-	w := start(t, t.TempDir(), func(c *engine.Config) { c.Twins = machines(1) })
+	w := start(t, engine.DataDir(t), func(c *engine.Config) { c.Twins = machines(1) })
 	var docs []engine.RuleDocument
 	for i := range 500 {
 		docs = append(docs, aRule(fmt.Sprintf("rule_%d", i), i))
@@ -222,7 +227,7 @@ func TestManyRulesChangeTogether(t *testing.T) {
 
 // Any worker takes a push and says what all have counted.
 func TestRulesOfAPool(t *testing.T) {
-	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), Partitions: 4, Listen: "127.0.0.1:0"})
+	b, err := bus.Open(t.Context(), bus.Config{Dir: engine.DataDir(t), Partitions: 4, Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	c := &crew{t: t, bus: b, at: map[string]*works{}, config: func() engine.Config { return engine.Config{Twins: machines(20)} }}
@@ -242,8 +247,16 @@ func TestRulesOfAPool(t *testing.T) {
 	c.workers()[0].emit(samples...)
 	c.judged()
 	for _, w := range c.workers() {
-		s, err := w.Rules(t.Context())
-		require.NoError(t, err)
+		var s engine.RulesStatus
+		w.until("every worker has counted", func() bool {
+			var err error
+			s, err = w.Rules(t.Context())
+			counts := 0
+			for _, in := range s.Interactions {
+				counts += int(in.Rules[0].Received)
+			}
+			return err == nil && s.Counted == 3 && (w.Elsewhere() != "" || counts == 40)
+		})
 		assert.Equal(t, []int{3, 3}, []int{s.Workers, s.Counted})
 		if w.Elsewhere() != "" {
 			continue // it knows the counts, but perhaps not yet the rules

@@ -181,24 +181,12 @@ func (e *Engine) allCounts(ctx context.Context) (all []map[string]ruleCounts) {
 	return all
 }
 
-func (e *Engine) countsOf(ctx context.Context, worker string) (map[string]ruleCounts, error) {
-	body, err := json.Marshal(request{Op: "rules"})
+func (e *Engine) countsOf(ctx context.Context, worker string) (counts map[string]ruleCounts, err error) {
+	body, err := e.askWorker(ctx, worker, request{Op: "rules"})
 	if err != nil {
 		return nil, err
 	}
-	text, err := e.bus.AskWorker(ctx, worker, body)
-	if err != nil {
-		return nil, err
-	}
-	var r reply
-	var counts map[string]ruleCounts
-	if err = json.Unmarshal(text, &r); err == nil && r.Error != "" {
-		err = errors.New(r.Error)
-	}
-	if err == nil {
-		err = json.Unmarshal(r.Body, &counts)
-	}
-	if err != nil {
+	if err := json.Unmarshal(body, &counts); err != nil {
 		return nil, fmt.Errorf("worker %s: %w", worker, err)
 	}
 	return counts, nil
@@ -224,7 +212,11 @@ func (e *Engine) Rules(ctx context.Context) (RulesStatus, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
-		out.Interactions = append(out.Interactions, e.interactionStatus(wanted[id], all))
+		in := e.interactionStatus(wanted[id], all)
+		if text := circle(id, wanted); text != "" {
+			in.Warnings = append(in.Warnings, text)
+		}
+		out.Interactions = append(out.Interactions, in)
 	}
 	for _, refused := range []map[string]Refusal{e.refused, e.failed} {
 		for _, key := range slices.Sorted(maps.Keys(refused)) {

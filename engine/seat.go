@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tocsin.internal/bus"
+	"tocsin.internal/internal/pause"
 )
 
 // seat is a partition that the worker judges, with its places in the streams; or
@@ -184,12 +185,8 @@ func (e *Engine) snapshotOf(ctx context.Context, number int) ([]byte, bus.Revisi
 		if err != nil || text != nil || state.Controls {
 			return text, revision, err
 		}
-		timer := time.NewTimer(snapshotPoll)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, 0, ctx.Err()
+		if err := pause.For(ctx, snapshotPoll); err != nil {
+			return nil, 0, err
 		}
 	}
 }
@@ -223,7 +220,7 @@ func (e *Engine) leaveSeat(ctx context.Context, s *seat, lost bool) {
 
 func (w *worker) newPartition() *partition {
 	p := newPartition(w.compiler, w.engine.config.MaxSampleBytes)
-	p.peers = w.peers
+	p.peers, p.decode = w.peers, w.engine.decodeTwin
 	return p
 }
 

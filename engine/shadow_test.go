@@ -39,7 +39,7 @@ func (w *works) recorded(rule string) map[string][]string {
 
 func TestNobodyIsToldOfShadows(t *testing.T) {
 	sink := &heard{}
-	w := start(t, t.TempDir(), func(c *engine.Config) {
+	w := start(t, engine.DataDir(t), func(c *engine.Config) {
 		c.RulesPath, c.Twins = ruleFile(t, withShadows(35)), machines(2)
 		c.Sinks = []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1, Quiet: true}}
 	})
@@ -58,9 +58,14 @@ func TestNobodyIsToldOfShadows(t *testing.T) {
 	}, w.recorded("trial"))
 	assert.Len(t, w.recorded("out")["machine_0"], 3)
 
-	in, err := w.InteractionOf(t.Context(), "heat", time.Hour)
-	require.NoError(t, err)
-	trial := in.Rules[0]
+	var trial engine.RuleStatus
+	w.until("the worker says what it has counted", func() bool {
+		in, err := w.InteractionOf(t.Context(), "heat", time.Hour)
+		if err == nil {
+			trial = in.Rules[0]
+		}
+		return trial.Raised == 2
+	})
 	assert.Equal(t, []any{"shadow", uint64(2), uint64(0)}, []any{trial.Mode, trial.Raised, trial.Delivered})
 	c := trial.Shadow
 	require.NotNil(t, c)
@@ -74,7 +79,7 @@ func TestNobodyIsToldOfShadows(t *testing.T) {
 // What shadows decide is what a replay says, each once, wherever the engine is
 // stopped; and live rules decide what they do without shadows beside them.
 func TestShadowsAcrossRestarts(t *testing.T) {
-	dir, rulesDir := t.TempDir(), ruleFile(t, withShadows(33))
+	dir, rulesDir := engine.DataDir(t), ruleFile(t, withShadows(33))
 	random := rand.New(rand.NewPCG(3, 4))
 	var samples []rules.Sample
 	for i := range 2000 {
@@ -122,7 +127,7 @@ func TestShadowsAcrossRestarts(t *testing.T) {
 // A shadow that is made live begins anew; one that is not compared says why.
 func TestShadowIsMadeLive(t *testing.T) {
 	sink := &heard{}
-	w := start(t, t.TempDir(), func(c *engine.Config) {
+	w := start(t, engine.DataDir(t), func(c *engine.Config) {
 		c.Twins, c.Sinks = machines(1), []engine.NamedSink{{Name: "heard", Sink: sink, Workers: 1}}
 	})
 	doc := aRule("a", 30)

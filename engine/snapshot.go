@@ -39,6 +39,9 @@ type snapshotTwin struct {
 	Twin   json.RawMessage            `json:"twin"`
 	States map[string]json.RawMessage `json:"states,omitempty"` // by interaction
 	Last   map[string]snapshotSample  `json:"last,omitempty"`   // by feed
+	Late   map[string]snapshotSample  `json:"late,omitempty"`   // by feed: what came last, where it is older
+
+	Outputs map[string]map[string]snapshotSample `json:"outputs,omitempty"` // the last ones, by interaction and output feed
 }
 
 type snapshotSample struct {
@@ -71,6 +74,12 @@ func (p *partition) save(seq uint64) ([]byte, error) {
 func (m *member) save() snapshotTwin {
 	t := snapshotTwin{Twin: m.twin.AppendJSON(nil)}
 	for _, b := range m.bindings {
+		if outputs := b.saveOutputs(); outputs != nil {
+			if t.Outputs == nil {
+				t.Outputs = map[string]map[string]snapshotSample{}
+			}
+			t.Outputs[b.program.ID()] = outputs
+		}
 		if b.state.Empty() {
 			continue
 		}
@@ -80,16 +89,34 @@ func (m *member) save() snapshotTwin {
 		t.States[b.program.ID()] = b.state.Append(nil)
 	}
 	for _, f := range m.feeds {
-		if f.last.seq == 0 {
-			continue
+		t.Last = f.last.save(t.Last, f.id)
+		if f.late != nil {
+			t.Late = f.late.save(t.Late, f.id)
 		}
-		if t.Last == nil {
-			t.Last = map[string]snapshotSample{}
-		}
-		t.Last[f.id] = snapshotSample{f.last.at, f.last.seq, f.last.hops, f.last.data}
 	}
 	return t
 }
+
+func (b *binding) saveOutputs() (to map[string]snapshotSample) {
+	for i := range b.outputs {
+		to = b.outputs[i].save(to, b.outputs[i].feed)
+	}
+	return to
+}
+
+// save puts it under a feed, unless nothing has come.
+func (l *lastSample) save(to map[string]snapshotSample, feed string) map[string]snapshotSample {
+	if l.seq == 0 {
+		return to
+	}
+	if to == nil {
+		to = map[string]snapshotSample{}
+	}
+	to[feed] = snapshotSample{l.at, l.seq, l.hops, l.data}
+	return to
+}
+
+func (s *snapshotSample) load() lastSample { return lastSample{s.At, s.Seq, s.Hops, s.Data} }
 
 // load makes the partition what it was, and gives the sequence that it stands for.
 func (p *partition) load(text []byte) (uint64, error) {
@@ -106,7 +133,7 @@ func (p *partition) load(text []byte) (uint64, error) {
 	}
 	p.now, p.bySamples, p.resumed = s.Now, s.BySamples, s.Resumed
 	for _, text := range s.Models {
-		t, err := decodeTwin(text)
+		t, err := p.decode(text)
 		if err != nil {
 			return 0, fmt.Errorf("snapshot: %w", err)
 		}
@@ -155,12 +182,15 @@ func (p *partition) loadGroup(s snapshotGroup) error {
 }
 
 func (p *partition) loadTwin(s snapshotTwin) error {
-	t, err := decodeTwin(s.Twin)
+	t, err := p.decode(s.Twin)
 	if err != nil {
 		return err
 	}
 	m := p.put(t, event{}, nil)
 	for _, b := range m.bindings {
+		for feed, l := range s.Outputs[b.program.ID()] {
+			*b.lastOutput(feed) = l.load()
+		}
 		text := s.States[b.program.ID()]
 		if text == nil {
 			continue
@@ -175,7 +205,13 @@ func (p *partition) loadTwin(s snapshotTwin) error {
 	p.inform(m)
 	for id, l := range s.Last {
 		if f := m.feed(id); f != nil {
-			f.last = lastSample{l.At, l.Seq, l.Hops, l.Data}
+			f.last = l.load()
+		}
+	}
+	for id, l := range s.Late {
+		if f := m.feed(id); f != nil {
+			f.late = &lastSample{}
+			*f.late = l.load()
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tocsin.internal/bus"
+	"tocsin.internal/engine"
 )
 
 // ticks reads the first n ticks of the stream.
@@ -17,7 +18,7 @@ func (w *works) ticks(n int) (all []bus.Message) {
 	r := w.bus.NewReader()
 	defer r.Close()
 	require.NoError(w.t, r.Whole(w.t.Context(), 1))
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	for len(all) < n {
 		got, err := r.Next(ctx, time.Second, nil)
@@ -32,11 +33,11 @@ func (w *works) ticks(n int) (all []bus.Message) {
 }
 
 func TestTheWallTicks(t *testing.T) {
-	w := start(t, t.TempDir(), nil)
+	w := start(t, engine.DataDir(t), nil)
 	for _, m := range w.ticks(8) {
 		assert.True(t, m.Wall)
 		assert.Zero(t, m.At.Nanosecond())
-		assert.WithinDuration(t, m.Stored, m.At, 2*time.Second)
+		assert.WithinDuration(t, m.Stored, m.At, patience)
 	}
 	w.drain()
 }

@@ -113,7 +113,11 @@ func messages(t *testing.T, p *pool, seed uint64, after func(r *rand.Rand)) []st
 }
 
 func TestSavedAndLoadedAtAnyMessage(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(4)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		p := newPool(3)
 		want := messages(t, p, seed, func(*rand.Rand) {})
 		require.Greater(t, len(want), 20)
@@ -135,6 +139,9 @@ const silentRules = `{"id":"quiet","sources":[{"id":"1","modelDid":"did:machine"
 // A tick that is cut because too much falls due leaves the rest to the next,
 // also where that comes after a restart.
 func TestSavedAndLoadedWithinACutTick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of timers in one goroutine")
+	}
 	const many = 2*maxTimers + 100
 	run := func(restarts bool) (told []string, ticks []int) {
 		p := newPool(1)

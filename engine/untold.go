@@ -57,6 +57,13 @@ func (u *untold) claim(ctx context.Context, id string) (h *alerts.Held, release 
 	}, true
 }
 
+// get is what is held of the episode; nil: nothing.
+func (u *untold) get(id string) *alerts.Held {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.held[id]
+}
+
 // set takes in what is held of the episode from now on; nil: nothing.
 func (u *untold) set(id string, h *alerts.Held) {
 	u.mu.Lock()
@@ -162,7 +169,7 @@ func (d *delivery) alert(ctx context.Context, x bus.Delivery) bus.Answer {
 		return bus.Answer{}
 	}
 	defer release()
-	next, tell := h.Next(o, d.engine.silenced(time.Now())(o))
+	next, tell := h.Next(o, d.kept(time.Now())(o))
 	switch {
 	case tell:
 		if answer := d.attempt(ctx, x); !answer.Done {
@@ -170,6 +177,8 @@ func (d *delivery) alert(ctx context.Context, x bus.Delivery) bus.Answer {
 		}
 	case o.Life.Silent:
 		d.engine.stats.silent.Add(1)
+	case !d.sink.Match.Match(o):
+		d.leaveOut()
 	default:
 		d.engine.stats.silenced.Add(1)
 		d.engine.stats.told.add(o, Told{Silenced: 1})
@@ -193,7 +202,7 @@ func (d *delivery) tellUntold(ctx context.Context) {
 		}
 		now := time.Now()
 		var over []string
-		for _, id := range d.untold.due(now, d.engine.silenced(now)) {
+		for _, id := range d.untold.due(now, d.kept(now)) {
 			if d.engine.board.get(id) == nil {
 				over = append(over, id)
 			} else {
@@ -214,7 +223,7 @@ func (d *delivery) tellOf(ctx context.Context, id string) {
 	}
 	defer release()
 	now := time.Now()
-	if h == nil || !h.Due(d.engine.silenced(now)) {
+	if h == nil || !h.Due(d.kept(now)) {
 		return
 	}
 	n := d.untold.attempts(id) + 1

@@ -17,7 +17,7 @@ import (
 // A sink that gets alerts singly is told the end of what it was told of, and of
 // nothing else; and what still fires when the silence is over.
 func TestASinkHeardOnlyTheEndsOfSilencedAlerts(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	pager := &heard{}
 	change := func(c *engine.Config) { c.Sinks = []engine.NamedSink{{Name: "pager", Sink: pager}} }
 	w := start(t, dir, change)
@@ -51,7 +51,7 @@ func TestASinkHeardOnlyTheEndsOfSilencedAlerts(t *testing.T) {
 // becomes a dead letter.
 func TestAnAlertToldLateIsRefused(t *testing.T) {
 	pager := &heard{wrong: func(rules.Outcome) error { return errors.New("no") }}
-	w := start(t, t.TempDir(), func(c *engine.Config) {
+	w := start(t, engine.DataDir(t), func(c *engine.Config) {
 		c.Sinks = []engine.NamedSink{{Name: "pager", Sink: pager, Retry: []time.Duration{time.Millisecond}}}
 	})
 	s, err := w.PutSilence(t.Context(), alerts.Silence{
@@ -74,7 +74,7 @@ func TestAnAlertToldLateIsRefused(t *testing.T) {
 
 // An event that was overtaken by the end of its episode is not told, and not kept.
 func TestAHeldAlertWasOverAlready(t *testing.T) {
-	dir := t.TempDir()
+	dir := engine.DataDir(t)
 	a := begin("a", "minor")
 	held, _ := (*alerts.Held)(nil).Next(new(a.raised()), true)
 	b, err := bus.Open(t.Context(), bus.Config{Dir: dir, Partitions: 4})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin.internal/bus"
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
 )
@@ -307,6 +308,9 @@ func (w *worker) control(ctx context.Context, s *seat, m *bus.Message) error {
 // several twins they may belong to several partitions; each counts its own, so
 // that the marks are the same whoever else is judged beside it.
 func (w *worker) write(ctx context.Context, s *seat, seq uint64, index uint32) error {
+	if err := w.refuse(ctx, seq, index); err != nil {
+		return err
+	}
 	if err := w.record(ctx, seq, index); err != nil {
 		return err
 	}
@@ -530,12 +534,8 @@ func retry(ctx context.Context, f func(context.Context) error, trouble func(erro
 			return ctx.Err()
 		}
 		trouble(err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := pause.For(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tocsin.internal/api/access"
 	"tocsin.internal/internal/strictjson"
 )
 
@@ -22,12 +23,13 @@ type AdminOptions struct {
 	Listen string // host:port
 	Log    zerolog.Logger
 	Reload func(context.Context) error // reads the rules again
+	Audit  access.Audit                // told of what is changed; may be nil
 	Bound  func(net.Addr)              // told of the address, when it listens; may be nil
 }
 
 // RunAdmin serves until ctx ends, then lets the requests that are under way finish.
 func RunAdmin(ctx context.Context, o AdminOptions) error {
-	return serve(ctx, "http.admin", o.Listen, adminHandler(o), o.Bound)
+	return serve(ctx, server{name: "http.admin", address: o.Listen, handler: adminHandler(o), bound: o.Bound, log: o.Log})
 }
 
 func adminHandler(o AdminOptions) http.Handler {
@@ -39,12 +41,15 @@ func adminHandler(o AdminOptions) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.Handle("GET /debug/vars", expvar.Handler())
 	a := admin{o}
+	d := &door{audit: o.Audit, log: o.Log}
 	mux.HandleFunc("GET /api/v1/log/level", a.level)
-	mux.HandleFunc("PUT /api/v1/log/level", a.setLevel)
-	mux.HandleFunc("POST /api/v1/reload", a.reload)
-	elsewhere(mux, []string{
-		"GET /debug/pprof/", "GET /debug/vars", "GET /api/v1/log/level", "PUT /api/v1/log/level", "POST /api/v1/reload",
-	})
+	mux.Handle("PUT /api/v1/log/level", d.guarded(access.Route{Action: access.Operate, Handler: http.HandlerFunc(a.setLevel)}))
+	mux.Handle("POST /api/v1/reload", d.guarded(access.Route{Action: access.Author, Handler: http.HandlerFunc(a.reload)}))
+	var there []access.Route
+	for _, pattern := range []string{"GET /debug/pprof/", "GET /debug/vars", "GET /api/v1/log/level", "PUT /api/v1/log/level", "POST /api/v1/reload"} {
+		there = append(there, access.Route{Pattern: pattern})
+	}
+	d.elsewhere(mux, there)
 	return http.NewCrossOriginProtection().Handler(mux) // no page in a browser on this machine may use it
 }
 

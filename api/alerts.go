@@ -8,12 +8,14 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"tocsin.internal/alerts"
+	"tocsin.internal/api/access"
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
@@ -32,19 +34,29 @@ const (
 // desk is the part of the API that is about alerts.
 type desk struct{ engine *engine.Engine }
 
-func serveAlerts(mux *http.ServeMux, e *engine.Engine) {
+func alertRoutes(e *engine.Engine) (out []access.Route) {
 	d := desk{e}
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /api/v1/alerts":              d.list,
-		"GET /api/v1/alerts/{id}":         d.show,
-		"GET /api/v1/alerts/{id}/history": d.history,
-		"POST /api/v1/alerts/{id}/{do}":   d.act,
-		"GET /api/v1/silences":            d.silences,
-		"POST /api/v1/silences":           d.silence,
-		"DELETE /api/v1/silences/{id}":    d.unsilence,
+		"GET /api/v1/alerts":                 d.list,
+		"GET /api/v1/alerts/{id}":            d.show,
+		"GET /api/v1/alerts/{id}/history":    d.history,
+		"GET /api/v1/alerts/{id}/deliveries": d.deliveries,
+		"POST /api/v1/alerts/{id}/{do}":      d.act,
+		"GET /api/v1/silences":               d.silences,
+		"POST /api/v1/silences":              d.silence,
+		"DELETE /api/v1/silences/{id}":       d.unsilence,
 	} {
-		mux.HandleFunc(pattern, atDesk(e, orRefuse(serve)))
+		out = append(out, access.Route{Pattern: pattern, Action: readOr(pattern, access.Operate), Handler: atDesk(e, orRefuse(serve))})
 	}
+	return out
+}
+
+// readOr is what a route does that only looks, or else change.
+func readOr(pattern string, change access.Action) access.Action {
+	if strings.HasPrefix(pattern, "GET ") {
+		return access.Read
+	}
+	return change
 }
 
 // orRefuse serves by a function whose error is the answer.
@@ -73,36 +85,55 @@ func wrong(format string, args ...any) error { return badRequest{fmt.Errorf(form
 
 // refuse answers with what is wrong.
 func refuse(w http.ResponseWriter, err error) {
+	refusalHeaders(w, err)
+	refused, _ := access.AsRefused(err)
+	status := statusOf(err)
 	body := map[string]any{"error": err.Error()}
-	if conflict, ok := errors.AsType[*engine.ConflictError](err); ok {
+	conflict, _ := errors.AsType[*engine.ConflictError](err)
+	switch {
+	case refused != nil:
+	case status == http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "2")
+	case status == http.StatusRequestTimeout:
+		body["error"] = "the body came too slowly"
+	case status == http.StatusAccepted:
+		body = map[string]any{"pending": err.Error()}
+	case conflict != nil:
 		if conflict.By != "" {
 			body["by"] = conflict.By
 		}
 		if !conflict.At.IsZero() {
 			body["at"] = conflict.At.UTC()
 		}
-		answer(w, http.StatusConflict, body)
-		return
 	}
+	answer(w, status, body)
+}
+
+// statusOf is the HTTP status of what is wrong.
+func statusOf(err error) int {
+	refused, _ := access.AsRefused(err)
+	_, conflict := errors.AsType[*engine.ConflictError](err)
 	_, bad := errors.AsType[badRequest](err)
 	_, long := errors.AsType[*http.MaxBytesError](err)
 	switch {
+	case refused != nil:
+		return refused.Status()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout
+	case conflict, errors.Is(err, engine.ErrExpected):
+		return http.StatusConflict
 	case long:
-		answer(w, http.StatusRequestEntityTooLarge, body)
+		return http.StatusRequestEntityTooLarge
 	case bad, errors.Is(err, engine.ErrAction):
-		answer(w, http.StatusBadRequest, body)
+		return http.StatusBadRequest
 	case errors.Is(err, engine.ErrRules):
-		answer(w, http.StatusUnprocessableEntity, body)
-	case errors.Is(err, engine.ErrExpected):
-		answer(w, http.StatusConflict, body)
-	case errors.Is(err, engine.ErrNoAlert), errors.Is(err, engine.ErrNoSilence), errors.Is(err, engine.ErrNoLetter), errors.Is(err, engine.ErrNoInteraction), errors.Is(err, engine.ErrNoRuleset):
-		answer(w, http.StatusNotFound, body)
+		return http.StatusUnprocessableEntity
+	case errors.Is(err, engine.ErrNoAlert), errors.Is(err, engine.ErrNoSilence), errors.Is(err, engine.ErrNoLetter), errors.Is(err, engine.ErrNoInteraction), errors.Is(err, engine.ErrNoRuleset), errors.Is(err, engine.ErrNoSubscription):
+		return http.StatusNotFound
 	case errors.Is(err, engine.ErrUnanswered):
-		answer(w, http.StatusAccepted, map[string]any{"pending": err.Error()})
-	default:
-		w.Header().Set("Retry-After", "2")
-		answer(w, http.StatusServiceUnavailable, body)
+		return http.StatusAccepted
 	}
+	return http.StatusServiceUnavailable
 }
 
 // write answers with JSON as it is.
@@ -207,6 +238,19 @@ func (d desk) history(w http.ResponseWriter, r *http.Request) error {
 		b = events[i].AppendJSON(b)
 	}
 	return write(w, append(b, "]}"...))
+}
+
+// deliveries gives what was tried to tell of the alert, the oldest first.
+func (d desk) deliveries(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	if _, err := d.engine.Alert(r.Context(), id); err != nil {
+		return err
+	}
+	list, err := d.engine.Sent(r.Context(), engine.SentFilter{Alert: id})
+	if err == nil {
+		answer(w, http.StatusOK, map[string]any{"deliveries": append([]engine.Sent{}, list...)})
+	}
+	return err
 }
 
 // document reads the body, which may be empty.

@@ -45,7 +45,7 @@ func TestRefusals(t *testing.T) {
 
 // What there is at a path is not denied to who asks by another method.
 func TestMethods(t *testing.T) {
-	h := handler(Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
+	h := served(Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
 	for request, want := range map[string]string{
 		"DELETE /api/v1/alerts":           "405 GET, HEAD",
 		"PUT /api/v1/silences":            "405 GET, HEAD, POST",

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"tocsin.internal/api/access"
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 )
@@ -21,7 +22,7 @@ const workPatience = 5 * time.Second
 // letters is the part of the API that is about dead letters.
 type letters struct{ engine *engine.Engine }
 
-func serveDeadLetters(mux *http.ServeMux, e *engine.Engine) {
+func deadLetterRoutes(e *engine.Engine) (out []access.Route) {
 	l := letters{e}
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /api/v1/deadletters":              l.list,
@@ -31,8 +32,9 @@ func serveDeadLetters(mux *http.ServeMux, e *engine.Engine) {
 		"DELETE /api/v1/deadletters/{seq}":     l.one(e.DropDeadLetter),
 		"POST /api/v1/deadletters/{seq}/retry": l.one(e.RetryDeadLetter),
 	} {
-		mux.HandleFunc(pattern, orRefuse(serve))
+		out = append(out, access.Route{Pattern: pattern, Action: readOr(pattern, access.Operate), Handler: orRefuse(serve)})
 	}
+	return out
 }
 
 // letterQuestion is a query for dead letters.

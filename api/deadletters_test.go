@@ -47,7 +47,7 @@ func asked(t *testing.T, query string, known []string) string {
 }
 
 func TestLetterPaths(t *testing.T) {
-	h := handler(Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
+	h := served(Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
 	for request, want := range map[string]string{
 		"GET /api/v1/deadletters/x":          `400 {"error":"got \"x\"; want the number of a dead letter"}`,
 		"DELETE /api/v1/deadletters/0":       `400 {"error":"got \"0\"; want the number of a dead letter"}`,

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin.internal/api/access"
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 )
@@ -22,8 +23,8 @@ const explainPatience = 55 * time.Second
 var explainParameters = []string{"rule", "twin", "at", "window", "since"}
 
 // serveExplain answers why a rule fired, or why it did not.
-func serveExplain(mux *http.ServeMux, e *engine.Engine) {
-	mux.HandleFunc("GET /api/v1/explain", func(w http.ResponseWriter, r *http.Request) {
+func explainRoutes(e *engine.Engine) []access.Route {
+	return []access.Route{{Pattern: "GET /api/v1/explain", Action: access.Read, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), explainPatience)
 		defer cancel()
 		q, err := readExplain(r.URL.Query(), time.Now())
@@ -46,7 +47,7 @@ func serveExplain(mux *http.ServeMux, e *engine.Engine) {
 			}
 			answer(w, http.StatusOK, map[string]any{"explained": found, "text": strings.Join(texts, "\n")})
 		}
-	})
+	})}}
 }
 
 func readExplain(query url.Values, now time.Time) (engine.Question, error) {
@@ -69,13 +70,8 @@ func readExplain(query url.Values, now time.Time) (engine.Question, error) {
 	if text == "" {
 		return q, nil
 	}
-	if q.Since, err = time.Parse(time.RFC3339, text); err == nil {
-		return q, nil
+	if q.Since, err = readSince(text, now); err != nil {
+		return q, wrong("since: %w", err)
 	}
-	back, err := engine.ParseSpan(text)
-	if err != nil {
-		return q, wrong("since: %w, or a time such as 2026-11-02T10:00:00Z", err)
-	}
-	q.Since = now.Add(-back)
 	return q, nil
 }

@@ -3,11 +3,14 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
+	"time"
 
+	"tocsin.internal/api/access"
 	"tocsin.internal/engine"
 )
 
@@ -22,6 +25,8 @@ const maxHandedOver = 512 << 10
 type call struct {
 	Method string      `json:"method"`
 	URL    string      `json:"url"`
+	Host   string      `json:"host,omitempty"`
+	Secure bool        `json:"secure,omitempty"` // it came by TLS
 	Header http.Header `json:"header,omitempty"`
 	Body   []byte      `json:"body,omitempty"`
 }
@@ -32,22 +37,36 @@ type answered struct {
 	Body   []byte      `json:"body,omitempty"`
 }
 
+// handOverAfter is when it is worth to ask again for what could not be handed over.
+const handOverAfter = 2 * time.Second
+
 // handedOver marks a request that has been handed over once.
 const handedOver = "Tocsin-Handed-Over"
 
 // atDesk serves by next where this worker is at the desk, or nobody is yet; else
 // the worker that is answers.
 func atDesk(e *engine.Engine, next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case e.Elsewhere() == "":
-			next(w, r)
-		case r.Header.Get(handedOver) != "":
-			answer(w, http.StatusServiceUnavailable, map[string]any{"error": "the desk is changing hands; try again"})
-		default:
-			handOver(w, r, e)
-		}
+	return atDeskIf(e, access.Route{Desk: func(*http.Request) bool { return true }, Handler: next}).ServeHTTP
+}
+
+// atDeskIf is atDesk for the requests of a route that only the desk can answer.
+func atDeskIf(e *engine.Engine, r access.Route) http.Handler {
+	no := r.Refuse
+	if no == nil {
+		no = func(w http.ResponseWriter, _ *http.Request, err error) { refuse(w, err) }
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case e.Elsewhere() == "" || !r.Desk(req):
+			r.Handler.ServeHTTP(w, req)
+		case req.Header.Get(handedOver) != "":
+			no(w, req, &access.Refused{Code: access.Unavailable, Why: "the desk is changing hands; try again"})
+		default:
+			if err := handOver(w, req, e); err != nil {
+				no(w, req, err)
+			}
+		}
+	})
 }
 
 // serveOthers answers what other workers hand over.
@@ -55,14 +74,13 @@ func serveOthers(e *engine.Engine, mux http.Handler) {
 	e.OnHandOver(func(ctx context.Context, body []byte) []byte { return serveCall(ctx, mux, body) })
 }
 
-func handOver(w http.ResponseWriter, r *http.Request, e *engine.Engine) {
+func handOver(w http.ResponseWriter, r *http.Request, e *engine.Engine) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHandedOver))
 	if err != nil {
-		answer(w, http.StatusRequestEntityTooLarge, map[string]any{"error": err.Error()})
-		return
+		return badRequest{err}
 	}
 	r.Header.Set(handedOver, "1")
-	text, err := json.Marshal(call{r.Method, r.URL.RequestURI(), r.Header, body})
+	text, err := json.Marshal(call{r.Method, r.URL.RequestURI(), r.Host, r.TLS != nil, r.Header, body})
 	if err == nil {
 		text, err = e.HandOver(r.Context(), text)
 	}
@@ -71,12 +89,12 @@ func handOver(w http.ResponseWriter, r *http.Request, e *engine.Engine) {
 		err = json.Unmarshal(text, &a)
 	}
 	if err != nil {
-		answer(w, http.StatusServiceUnavailable, map[string]any{"error": err.Error()})
-		return
+		return &access.Refused{Code: access.Unavailable, Why: err.Error(), After: handOverAfter}
 	}
 	maps.Copy(w.Header(), a.Header)
 	w.WriteHeader(a.Code)
 	w.Write(a.Body) //nolint:errcheck // the client is gone
+	return nil
 }
 
 // serveCall answers what another worker has handed over.
@@ -91,8 +109,11 @@ func serveCall(ctx context.Context, next http.Handler, text []byte) []byte {
 	if err != nil {
 		answer(rec, http.StatusBadRequest, map[string]any{"error": err.Error()})
 	} else {
-		r.Header = c.Header
-		next.ServeHTTP(rec, r)
+		r.Header, r.Host = c.Header, c.Host
+		if c.Secure {
+			r.TLS = new(tls.ConnectionState)
+		}
+		next.ServeHTTP(rec, r.WithContext(passedOn(ctx)))
 	}
 	out, err := json.Marshal(answered{rec.code, rec.header, rec.body.Bytes()})
 	if err != nil {

@@ -4,33 +4,36 @@ import (
 	"errors"
 	"net/http"
 
+	"tocsin.internal/api/access"
 	"tocsin.internal/engine"
 )
 
 // serveHealth answers the platform that keeps the engine running: whether the
 // process is alive, has started, can be given work, and how much work waits.
-func serveHealth(mux *http.ServeMux, e *engine.Engine) {
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]any{"ok": true})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		h := e.Health()
-		answerHealth(w, "ready", h.Ready, h)
-	})
-	mux.HandleFunc("GET /startupz", func(w http.ResponseWriter, _ *http.Request) {
-		h := e.Health()
-		answerHealth(w, "started", h.Started, h)
-	})
-	mux.HandleFunc("GET /api/v1/scale", func(w http.ResponseWriter, _ *http.Request) {
-		for _, c := range e.Health().Components {
-			if c.Name == engine.BusComponent && !c.OK {
-				refuse(w, errors.New(c.Error)) // what is known of the lag is of the past
-				return
+func healthRoutes(e *engine.Engine) []access.Route {
+	return []access.Route{
+		{Pattern: "GET /livez", Action: access.Open, Unlimited: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, http.StatusOK, map[string]any{"ok": true})
+		})},
+		{Pattern: "GET /readyz", Action: access.Open, Unlimited: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			h := e.Health()
+			answerHealth(w, "ready", h.Ready, h)
+		})},
+		{Pattern: "GET /startupz", Action: access.Open, Unlimited: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			h := e.Health()
+			answerHealth(w, "started", h.Started, h)
+		})},
+		{Pattern: "GET /api/v1/scale", Action: access.Read, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for _, c := range e.Health().Components {
+				if c.Name == engine.BusComponent && !c.OK {
+					refuse(w, errors.New(c.Error)) // what is known of the lag is of the past
+					return
+				}
 			}
-		}
-		pool := e.Pool()
-		answer(w, http.StatusOK, map[string]any{"lag": pool.Lag, "workers": pool.Workers})
-	})
+			pool := e.Pool()
+			answer(w, http.StatusOK, map[string]any{"lag": pool.Lag, "workers": pool.Workers})
+		})},
+	}
 }
 
 func answerHealth(w http.ResponseWriter, name string, ok bool, h engine.Health) {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tocsin.internal/api/stomp"
 	"tocsin.internal/engine"
 	"tocsin.internal/rules"
 )
@@ -23,16 +24,16 @@ const scrapePatience = 2 * time.Second
 const maxScrapes = 4
 
 // metrics answers GET /metrics.
-func metrics(e *engine.Engine, version string) http.Handler {
+func metrics(o Options, c *counts) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(&collector{e, version}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(&collector{o, c}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes, EnableOpenMetrics: true})
 }
 
 // collector turns what the engine counts into families of metrics.
 type collector struct {
-	engine  *engine.Engine
-	version string
+	Options
+	counts *counts
 }
 
 // Describe names all families, those without a value included.
@@ -49,7 +50,10 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
 	defer cancel()
-	s := scrape{c.engine.Metrics(ctx), c.engine.Health().Ready, c.version}
+	s := scrape{c.Engine.Metrics(ctx), c.Engine.Health().Ready, c.counts.read(), stomp.Stats{}, c.Version}
+	if c.Stomp != nil {
+		s.stomp = c.Stomp()
+	}
 	for i := range families {
 		f := &families[i]
 		desc := f.desc()
@@ -102,6 +106,8 @@ func cumulative(h engine.Histogram) (count uint64, buckets map[float64]uint64) {
 type scrape struct {
 	engine.Metrics
 	ready   bool
+	http    serving
+	stomp   stomp.Stats
 	version string
 }
 
@@ -150,6 +156,7 @@ var stages = []struct {
 	{"suppressed", func(f *rules.Funnel) uint64 { return f.Quiet }},
 	{"raised", func(f *rules.Funnel) uint64 { return f.Raised }},
 	{"resolved", func(f *rules.Funnel) uint64 { return f.Resolved }},
+	{"not_made", func(f *rules.Funnel) uint64 { return f.NotMade }},
 }
 
 var ruleStates = []string{engine.RulesOK, engine.RulesDegraded, engine.RulesDisabled}
@@ -161,6 +168,16 @@ var families = []family{
 	{"tocsin_samples_total", "Samples stored, by the source that brought them.", counter, []string{"source"}, func(s *scrape, out emit) {
 		for source, n := range s.Samples {
 			out(float64(n), source)
+		}
+	}},
+	{"tocsin_source_up", "1 while the source reads all that it should of its origin, a remote broker or host.", gauge, []string{"source"}, func(s *scrape, out emit) {
+		for _, source := range s.Sources {
+			out(truth(source.Up), source.Name)
+		}
+	}},
+	{"tocsin_source_lost_total", "How often the source lost its origin.", counter, []string{"source"}, func(s *scrape, out emit) {
+		for _, source := range s.Sources {
+			out(float64(source.Lost), source.Name)
 		}
 	}},
 	{"tocsin_judged_samples_total", "Samples judged, whichever way they came in.", counter, nil, func(s *scrape, out emit) { out(float64(s.Judged)) }},
@@ -217,6 +234,7 @@ var families = []family{
 			out(float64(sink.Arrived), sink.Name, sink.Kind, "arrived")
 			out(float64(sink.Retried), sink.Name, sink.Kind, "retried")
 			out(float64(sink.GivenUp), sink.Name, sink.Kind, "given_up")
+			out(float64(sink.Filtered), sink.Name, sink.Kind, "filtered")
 		}
 	}},
 	{"tocsin_sink_queue_messages", "Outcomes that wait for a sink.", gauge, []string{"sink"}, func(s *scrape, out emit) {
@@ -240,6 +258,10 @@ var families = []family{
 	{"tocsin_pool_workers", "Workers that live, as this one sees it.", gauge, nil, func(s *scrape, out emit) { out(float64(s.Pool.Workers)) }},
 	{"tocsin_pool_partitions", "Partitions that this worker holds.", gauge, nil, func(s *scrape, out emit) { out(float64(s.Pool.Partitions)) }},
 	{"tocsin_pool_lease_changes_total", "Leases that this worker has won or lost.", counter, nil, func(s *scrape, out emit) { out(float64(s.Pool.LeaseChanges)) }},
+	{"tocsin_followers", "Followers of feeds, alerts and the like.", gauge, []string{"state"}, func(s *scrape, out emit) {
+		out(float64(s.Followers.Live), "live")
+		out(float64(s.Followers.Behind), "behind")
+	}},
 	{"tocsin_twins", "Twins that are known, output twins included.", gauge, nil, func(s *scrape, out emit) { out(float64(s.Twins)) }},
 	{"tocsin_ready", "1 while /readyz says yes.", gauge, nil, func(s *scrape, out emit) { out(truth(s.ready)) }},
 	{"tocsin_config_last_reload_successful", "Whether the rule files could be used when they were read last.", gauge, nil, func(s *scrape, out emit) {
@@ -253,6 +275,56 @@ var families = []family{
 		}
 	}},
 	{"tocsin_config_hash", "A number made of the interactions that run and their revisions.", gauge, nil, func(s *scrape, out emit) { out(float64(s.RulesHash)) }},
+	{"tocsin_http_requests_total", "Requests answered, by route and status.", counter, []string{"route", "status"}, func(s *scrape, out emit) {
+		for c, n := range s.http.requests {
+			out(float64(n), c.route, strconv.Itoa(c.code))
+		}
+	}},
+	{"tocsin_http_refused_total", "Requests that did not get to their route, and connections that were closed for lack of room.", counter, []string{"reason"}, func(s *scrape, out emit) {
+		for reason, n := range s.http.refused {
+			out(float64(n), reason)
+		}
+	}},
+	{"tocsin_http_connections", "Connections to the API that are open, WebSockets included.", gauge, nil, func(s *scrape, out emit) { out(float64(s.http.connections)) }},
+	{"tocsin_event_streams", "Streams of server-sent events that are open.", gauge, nil, func(s *scrape, out emit) { out(float64(s.http.streams)) }},
+	{"tocsin_event_streams_ended_total", "Streams of server-sent events that have ended, by why.", counter, []string{"reason"}, func(s *scrape, out emit) {
+		for _, reason := range []string{endedGone, endedSlow, endedRefused, endedStopping} {
+			out(float64(s.http.ended[reason]), reason)
+		}
+	}},
+	{"tocsin_events_sent_total", "Server-sent events.", counter, nil, func(s *scrape, out emit) { out(float64(s.http.events)) }},
+	{"tocsin_events_dropped_total", "Events that waited for a client that did not read, when its stream was ended.", counter, nil, func(s *scrape, out emit) { out(float64(s.http.unsent)) }},
+	{"tocsin_http_certificate_expiry_timestamp_seconds", "When the certificate of the API expires.", gauge, nil, func(s *scrape, out emit) {
+		if !s.http.expiry.IsZero() {
+			out(float64(s.http.expiry.Unix()))
+		}
+	}},
+	{"tocsin_http_certificate_good", "1 while the newest files of the certificate are in use, 0 while they cannot be used.", gauge, nil, func(s *scrape, out emit) {
+		if !s.http.expiry.IsZero() {
+			out(truth(s.http.certGood))
+		}
+	}},
+	{"tocsin_stomp_connections", "STOMP connections that are open, over TCP and WebSocket.", gauge, nil, func(s *scrape, out emit) { out(float64(s.stomp.Open)) }},
+	{"tocsin_stomp_subscriptions", "Subscriptions of the STOMP connections that are open.", gauge, nil, func(s *scrape, out emit) { out(float64(s.stomp.Subscriptions)) }},
+	{"tocsin_stomp_connections_total", "STOMP connections that were taken.", counter, nil, func(s *scrape, out emit) { out(float64(s.stomp.Connections)) }},
+	{"tocsin_stomp_frames_total", "Frames that STOMP clients sent, without heart-beats.", counter, nil, func(s *scrape, out emit) { out(float64(s.stomp.Frames)) }},
+	{"tocsin_stomp_messages_total", "Messages that were written to STOMP clients.", counter, nil, func(s *scrape, out emit) { out(float64(s.stomp.Messages)) }},
+	{"tocsin_stomp_dropped_total", "Messages that were not, because their client was too slow.", counter, nil, func(s *scrape, out emit) { out(float64(s.stomp.Dropped)) }},
+	{"tocsin_stomp_slow_total", "STOMP connections that were ended because their client was too slow.", counter, nil, func(s *scrape, out emit) { out(float64(s.stomp.Slow)) }},
+	{"tocsin_stomp_errors_total", "STOMP connections that were ended with an error.", counter, nil, func(s *scrape, out emit) { out(float64(s.stomp.Errors)) }},
+	{"tocsin_decisions_waiting", "Stickers and notices that rules have decided, and that wait to be carried out, at the worker at the desk.", gauge, []string{"kind"}, func(s *scrape, out emit) {
+		for kind, n := range s.Undone {
+			out(float64(n), string(kind))
+		}
+	}},
+	{"tocsin_webhook_attempts_total", "Attempts to deliver to a subscription of a webhook, by how they ended.", counter, []string{"result"}, func(s *scrape, out emit) {
+		for result, n := range s.Post.Results {
+			out(float64(n), string(result))
+		}
+	}},
+	{"tocsin_webhook_waiting", "Messages that wait for a subscription, at the worker at the desk.", gauge, nil, func(s *scrape, out emit) { out(float64(s.Post.Waiting)) }},
+	{"tocsin_webhook_open_breakers", "Subscriptions of which so many attempts in a row have failed that they are left alone for a while.", gauge, nil, func(s *scrape, out emit) { out(float64(s.Post.Open)) }},
+	{"tocsin_webhook_subscriptions", "Subscriptions of webhooks, at the worker at the desk.", gauge, nil, func(s *scrape, out emit) { out(float64(s.Post.Subscribers)) }},
 	{"tocsin_build_info", "1, with the versions of the engine and of Go.", gauge, []string{"version", "goversion"}, func(s *scrape, out emit) { out(1, s.version, runtime.Version()) }},
 }
 

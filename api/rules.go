@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"tocsin.internal/api/access"
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 )
@@ -18,13 +19,13 @@ const defaultLast = 24 * time.Hour
 // rulebook is the part of the API that is about rules.
 type rulebook struct{ engine *engine.Engine }
 
-func serveRules(mux *http.ServeMux, e *engine.Engine) {
+func ruleRoutes(e *engine.Engine) (out []access.Route) {
 	b := rulebook{e}
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /api/v1/rules":               b.list,
 		"GET /api/v1/rules/{interaction}": b.show,
 	} {
-		mux.HandleFunc(pattern, atDesk(e, orRefuse(serve)))
+		out = append(out, access.Route{Pattern: pattern, Action: readOr(pattern, access.Author), Handler: atDesk(e, orRefuse(serve))})
 	}
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /api/v1/ruleset":           b.set,
@@ -32,8 +33,9 @@ func serveRules(mux *http.ServeMux, e *engine.Engine) {
 		"GET /api/v1/ruleset/revisions": b.revisions,
 		"POST /api/v1/ruleset/rollback": b.rollback,
 	} {
-		mux.HandleFunc(pattern, orRefuseAbove(maxSet, serve))
+		out = append(out, access.Route{Pattern: pattern, Action: readOr(pattern, access.Author), MaxBody: maxSet, Handler: orRefuseAbove(maxSet, serve)})
 	}
+	return out
 }
 
 // list says what runs.

@@ -14,7 +14,7 @@ import (
 
 // What is wrong with a request is said before the engine is asked.
 func TestRequestsAboutRulesAreRead(t *testing.T) {
-	h := handler(Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
+	h := served(Options{Engine: new(engine.Engine), Samples: http.NotFoundHandler()})
 	for _, tt := range []struct{ request, body, want string }{
 		{"GET /api/v1/ruleset?revison=3", "", `400 {"error":"revison: no such parameter; did you mean \"revision\"?"}`},
 		{"GET /api/v1/ruleset?revision=0", "", `400 {"error":"revision: got \"0\"; want a number from 1 on"}`},

@@ -23,6 +23,20 @@ type Sink interface {
 // Closer is what a sink implements that holds something open.
 type Closer interface{ Close() error }
 
+// Holder is what a sink implements of which no two may hold the same.
+type Holder interface{ Holds() string } // such as "the file /var/log/alerts.ndjson"
+
+// Repeater is what a sink implements whose receiver forgets what it is not told
+// again.
+type Repeater interface {
+	// RepeatEvery is how long to wait between two repetitions.
+	RepeatEvery() time.Duration
+	// Repeat tells the receiver of all that fires now, of what the sink is told
+	// of: once at the beginning, and then again and again. It may be called while
+	// deliveries go on. An error is not tried again before the next time.
+	Repeat(ctx context.Context, firing []rules.Outcome) error
+}
+
 type permanent struct{ error }
 
 func (e permanent) Unwrap() error { return e.error }

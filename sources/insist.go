@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/rules"
 )
 
@@ -17,30 +18,15 @@ const (
 // failure. It is for origins that cannot be asked to send again. The error is
 // ctx's: of such a batch nothing can be said.
 func Insist(ctx context.Context, emit Emit, batch ...rules.Sample) error {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for wait := firstPause; ; wait = min(2*wait, lastPause) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if emit(ctx, batch...) == nil {
 			return nil
 		}
-		if err := Wait(ctx, pause); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
-	}
-}
-
-// Wait returns nil after d, or ctx's error when it ends before.
-func Wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -9,23 +10,24 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"tocsin.internal/internal/clienttls"
+	"tocsin.internal/internal/secret"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/sinks"
 )
 
 // Config says on which server and under which name. All of it may be absent.
 type Config struct {
-	URL   string `json:"url"`   // nats://host:port, or several with commas between; absent: the engine's own bus
-	Creds string `json:"creds"` // a credentials file, for url
-	TLS   TLS    `json:"tls"`   // for url
-	Space string `json:"space"` // the name of the installation in every subject, tocsin unless said
-}
-
-// TLS names PEM files. Any of them asks for TLS.
-type TLS struct {
-	CA   string `json:"ca"`
-	Cert string `json:"cert"`
-	Key  string `json:"key"`
+	URL          string          `json:"url"`   // nats://host:port, or several with commas between; absent: the engine's own bus
+	Creds        string          `json:"creds"` // a credentials file, for url
+	NKey         string          `json:"nkey"`  // a file with the seed of an NKey, for url
+	User         string          `json:"user"`  // for url, with password or passwordFile
+	Password     secret.Text     `json:"password"`
+	PasswordFile string          `json:"passwordFile"` // holds it, read at each connection; a relative name is looked for in $CREDENTIALS_DIRECTORY first
+	TLS          clienttls.Files `json:"tls"`          // for url
+	Space        string          `json:"space"`        // the name of the installation in every subject, tocsin unless said
+	Stream       bool            `json:"stream"`       // an outcome has arrived when a stream there has stored it
+	MQTT         bool            `json:"mqtt"`         // the server's MQTT clients get it by the QoS for which they ask, also those that are away
 }
 
 const defaultSpace = "tocsin"
@@ -43,14 +45,12 @@ func New(raw strictjson.Raw, dial func(context.Context) (*nats.Conn, error)) (si
 	if own.Kind() == strictjson.String && !isServer(c.URL) {
 		errs = append(errs, own.At.Errorf("not the address of a NATS server; want nats://host:port, or several with commas between"))
 	}
-	for _, field := range []string{"creds", "tls"} {
+	for _, field := range []string{"creds", "nkey", "user", "tls"} {
 		if v := raw.Member(field); own.IsZero() && !v.IsZero() {
 			errs = append(errs, v.At.Errorf("%s without a url; want it with one only", field))
 		}
 	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		errs = append(errs, raw.Member("tls").At.Errorf("a certificate and its key go together; want both or none"))
-	}
+	errs = append(errs, c.checkWho(raw), c.TLS.Check(raw.Member("tls")))
 	if c.Space == "" {
 		errs = append(errs, raw.Member("space").At.Errorf(`got ""; want the name of the installation`))
 	}
@@ -60,7 +60,44 @@ func New(raw strictjson.Raw, dial func(context.Context) (*nats.Conn, error)) (si
 	if c.URL != "" {
 		dial = c.dial
 	}
-	return &sink{dial: dial, space: token(c.Space), turn: make(chan struct{}, 1)}, nil
+	connect := func(ctx context.Context) (*link, error) {
+		nc, err := dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return newLink(nc)
+	}
+	return &sink{c, sinks.NewConnection(connect)}, nil
+}
+
+// checkWho wants one way to say who we are.
+func (c *Config) checkWho(raw strictjson.Raw) error {
+	var errs []error
+	first := ""
+	for _, field := range []string{"creds", "nkey", "user"} {
+		v := raw.Member(field)
+		switch {
+		case v.IsZero():
+		case first != "":
+			errs = append(errs, v.At.Errorf("%s and %s; want one of them", first, field))
+		default:
+			first = field
+		}
+	}
+	user, written, file := raw.Member("user"), raw.Member("password"), raw.Member("passwordFile")
+	switch {
+	case !written.IsZero() && !file.IsZero():
+		errs = append(errs, file.At.Errorf("password and passwordFile; want one of them"))
+	case user.IsZero() && !written.IsZero():
+		errs = append(errs, written.At.Errorf("password without user; want both"))
+	case user.IsZero() && !file.IsZero():
+		errs = append(errs, file.At.Errorf("passwordFile without user; want both"))
+	case file.Kind() == strictjson.String:
+		if _, err := secret.ReadHeader(c.PasswordFile); err != nil {
+			errs = append(errs, file.At.Errorf("%w", err))
+		}
+	}
+	return strictjson.Join(errs...)
 }
 
 // isServer wants addresses that the client can use. No message shows them: they may hold a password.
@@ -85,11 +122,31 @@ func (c Config) dial(context.Context) (*nats.Conn, error) {
 	if c.Creds != "" {
 		o = append(o, nats.UserCredentials(c.Creds))
 	}
-	if c.TLS.CA != "" {
-		o = append(o, nats.RootCAs(c.TLS.CA))
+	if c.NKey != "" {
+		key, err := nats.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("nkey: %w", err)
+		}
+		o = append(o, key)
 	}
-	if c.TLS.Cert != "" {
-		o = append(o, nats.ClientCert(c.TLS.Cert, c.TLS.Key))
+	if c.User != "" {
+		o = append(o, nats.UserInfoHandler(c.who))
+	}
+	config, err := c.TLS.Config()
+	if err != nil {
+		return nil, err
+	}
+	if config != nil {
+		o = append(o, nats.Secure(config))
 	}
 	return nats.Connect(c.URL, o...)
+}
+
+// who reads the file anew. A file that cannot be read is a password that the server refuses.
+func (c Config) who() (user, password string) {
+	if c.PasswordFile == "" {
+		return c.User, string(c.Password)
+	}
+	password, _ = secret.ReadHeader(c.PasswordFile)
+	return c.User, password
 }

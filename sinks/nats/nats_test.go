@@ -8,11 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"tocsin.internal/internal/porttest"
+
 	"github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"tocsin.internal/internal/natstest"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
 	"tocsin.internal/sinks"
@@ -23,16 +26,11 @@ import (
 // serve starts a server; change may alter its options.
 func serve(t *testing.T, change func(*server.Options)) *server.Server {
 	t.Helper()
-	o := &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true}
+	o := &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, AuthTimeout: 60}
 	if change != nil {
 		change(o)
 	}
-	s, err := server.NewServer(o)
-	require.NoError(t, err)
-	s.Start()
-	require.True(t, s.ReadyForConnections(10*time.Second))
-	t.Cleanup(func() { stop(s) })
-	return s
+	return natstest.Serve(t, o)
 }
 
 func stop(s *server.Server) {
@@ -43,12 +41,12 @@ func stop(s *server.Server) {
 // listen subscribes to everything.
 func listen(t *testing.T, s *server.Server, options ...client.Option) *client.Subscription {
 	t.Helper()
-	nc, err := client.Connect(s.ClientURL(), options...)
+	nc, err := client.Connect(s.ClientURL(), append(options, client.Timeout(time.Minute))...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	sub, err := nc.SubscribeSync(">")
 	require.NoError(t, err)
-	require.NoError(t, nc.Flush())
+	require.NoError(t, nc.FlushTimeout(time.Minute))
 	return sub
 }
 
@@ -81,7 +79,7 @@ func TestContract(t *testing.T) {
 	t.Run("the engine's", func(t *testing.T) {
 		sinktest.Run(t, func(t *testing.T) sinks.Sink {
 			url := serve(t, nil).ClientURL()
-			s, err := nats.New(strictjson.Raw{}, func(context.Context) (*client.Conn, error) { return client.Connect(url) })
+			s, err := nats.New(strictjson.Raw{}, func(context.Context) (*client.Conn, error) { return client.Connect(url, client.Timeout(time.Minute)) })
 			require.NoError(t, err)
 			return s
 		})
@@ -105,11 +103,12 @@ func TestSubjects(t *testing.T) {
 		"space":        {`,"space":"brno 2"`, sinktest.Alert(), "alerts.v1.brno%202.critical.overheating:too-hot.machine_1.raised"},
 		"odd names":    {``, odd, "alerts.v1.tocsin.%.a%2Eb%20c:x%2Fy.did:iotics:iot%2A%3E%2B%23%25%0A.raised"},
 		"notification": {``, rules.Outcome{Kind: rules.Notification, Topic: "night shift"}, "notify.v1.tocsin.night%20shift"},
+		"sticker":      {``, rules.Outcome{Kind: rules.Sticker, Twin: "t", Sticker: &rules.StickerChange{Op: rules.RemoveSticker, Color: "red"}}, "stickers.v1.tocsin.t.red.remove"},
 		"output":       {``, rules.Outcome{Kind: rules.Output, Interaction: "i", Rule: "r", Twin: "t", Feed: "f"}, "outputs.v1.tocsin.i.t.f"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, open(t, fmt.Sprintf(`{"url":%q%s}`, s.ClientURL(), tt.config)).Deliver(t.Context(), tt.outcome))
-			m, err := sub.NextMsg(10 * time.Second)
+			m, err := sub.NextMsg(time.Minute)
 			require.NoError(t, err)
 			assert.Equal(t, tt.want, m.Subject)
 			assert.Equal(t, string(tt.outcome.AppendJSON(nil)), string(m.Data))
@@ -128,8 +127,7 @@ func TestGivenUp(t *testing.T) {
 		outcome rules.Outcome
 		want    string
 	}{
-		"sticker": {rules.Outcome{Kind: rules.Sticker}, "nats sink: no subject for a sticker; want alert, notification or output"},
-		"command": {rules.Outcome{Kind: rules.Command}, "nats sink: no subject for a command; want alert, notification or output"},
+		"command": {rules.Outcome{Kind: rules.Command}, "nats sink: no address for a command; want alert, notification, output or sticker"},
 		"state":   {state, `nats sink: alert in state "pending"; want firing or resolved`},
 		"long":    {long, "nats sink: subject of 3053 bytes; want at most 3000"},
 		"large":   {large, fmt.Sprintf("nats sink: %d bytes on alerts.v1.tocsin.critical.overheating:too-hot.machine_1.raised: nats: maximum payload exceeded", len(large.AppendJSON(nil)))},
@@ -163,9 +161,9 @@ func TestServerSaysNo(t *testing.T) {
 }
 
 func TestServerGoesAndComes(t *testing.T) {
-	s := serve(t, nil)
-	port := s.Addr().String()[strings.LastIndexByte(s.Addr().String(), ':')+1:]
-	sink := open(t, fmt.Sprintf(`{"url":"nats://127.0.0.1:%s"}`, port))
+	port := porttest.Port(t)
+	s := serve(t, func(o *server.Options) { o.Port = port })
+	sink := open(t, fmt.Sprintf(`{"url":"nats://127.0.0.1:%d"}`, port))
 	require.NoError(t, sink.Deliver(t.Context(), sinktest.Alert()))
 	stop(s)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -174,13 +172,10 @@ func TestServerGoesAndComes(t *testing.T) {
 	require.Error(t, err)
 	assert.False(t, sinks.IsPermanent(err))
 
-	var number int
-	_, err = fmt.Sscan(port, &number)
-	require.NoError(t, err)
-	s = serve(t, func(o *server.Options) { o.Port = number })
+	s = serve(t, func(o *server.Options) { o.Port = port })
 	sub := listen(t, s)
-	require.Eventually(t, func() bool { return sink.Deliver(t.Context(), sinktest.Alert()) == nil }, 10*time.Second, 10*time.Millisecond)
-	m, err := sub.NextMsg(10 * time.Second)
+	require.Eventually(t, func() bool { return sink.Deliver(t.Context(), sinktest.Alert()) == nil }, time.Minute, 10*time.Millisecond)
+	m, err := sub.NextMsg(time.Minute)
 	require.NoError(t, err)
 	assert.Contains(t, m.Subject, "alerts.v1.")
 }
@@ -192,11 +187,11 @@ func TestDialIsTriedAgain(t *testing.T) {
 		if tries++; tries == 1 {
 			return nil, errors.New("not yet")
 		}
-		return client.Connect(url)
+		return client.Connect(url, client.Timeout(time.Minute))
 	})
 	require.NoError(t, err)
 	require.EqualError(t, s.Deliver(t.Context(), sinktest.Alert()), "nats sink: not yet")
-	require.NoError(t, s.Deliver(t.Context(), sinktest.Alert()))
+	require.Eventually(t, func() bool { return s.Deliver(t.Context(), sinktest.Alert()) == nil }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, s.Deliver(t.Context(), sinktest.Alert()))
 	assert.Equal(t, 2, tries)
 	require.NoError(t, s.(sinks.Closer).Close())
@@ -210,6 +205,11 @@ func TestConfigErrors(t *testing.T) {
 		"url":                {`{"url":"http://u:s3cret@h"}`, `c:1:8: /url: not the address of a NATS server; want nats://host:port, or several with commas between`},
 		"empty url":          {`{"url":""}`, `c:1:8: /url: not the address of a NATS server; want nats://host:port, or several with commas between`},
 		"creds alone":        {`{"creds":"f"}`, `c:1:10: /creds: creds without a url; want it with one only`},
+		"nkey alone":         {`{"nkey":"f"}`, `c:1:9: /nkey: nkey without a url; want it with one only`},
+		"two ways":           {`{"url":"nats://h","creds":"f","user":"u"}`, `c:1:38: /user: creds and user; want one of them`},
+		"password alone":     {`{"url":"nats://h","password":"s3cret"}`, `c:1:30: /password: password without user; want both`},
+		"two passwords":      {`{"url":"nats://h","user":"u","password":"s3cret","passwordFile":"f"}`, `c:1:65: /passwordFile: password and passwordFile; want one of them`},
+		"no password file":   {`{"url":"nats://h","user":"u","passwordFile":"/no/such"}`, `c:1:45: /passwordFile: open /no/such: no such file or directory`},
 		"tls alone":          {`{"tls":{}}`, `c:1:8: /tls: tls without a url; want it with one only`},
 		"half a certificate": {`{"url":"nats://h","tls":{"key":"x"}}`, `c:1:25: /tls: a certificate and its key go together; want both or none`},
 		"space":              {`{"space":""}`, `c:1:10: /space: got ""; want the name of the installation`},
@@ -226,6 +226,7 @@ func TestCredentialsAndTLSAreUsed(t *testing.T) {
 	url := serve(t, nil).ClientURL()
 	for more, want := range map[string]string{
 		`,"creds":"no such file"`:                    "open no such file: no such file or directory",
+		`,"nkey":"no such file"`:                     "nkey: nats: open no such file: no such file or directory",
 		`,"tls":{"ca":"no such file"}`:               "open no such file: no such file or directory",
 		`,"tls":{"cert":"no such","key":"no such2"}`: "open no such: no such file or directory",
 	} {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules"
 )
 
 func configure(config string) (*sink, error) {
@@ -20,7 +21,7 @@ func configure(config string) (*sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := New(raw)
+	s, err := New(raw, rules.Alert, rules.Notification)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +66,20 @@ func TestConfigErrors(t *testing.T) {
 		"header twice":      {`{"url":"http://h","headers":{"a":"x","A":"y"}}`, `c:1:38: /headers/A: duplicate header A; want each name once`},
 		"timeout":           {`{"url":"http://h","timeout":"0s"}`, `c:1:29: /timeout: got 0s; want more than nothing`},
 		"timeout's unit":    {`{"url":"http://h","timeout":15}`, `c:1:29: /timeout: got 15; want a duration with its unit, such as "90s" or "15m"`},
-		"format":            {`{"url":"http://h","format":"xml"}`, `c:1:28: /format: got "xml"; want outcome or standard`},
-		"several at a time": {`{"url":"x","format":"xml","timeout":"0s"}`, "c:1:8: /url: not an absolute URL; want http://host/path or https://host/path\nc:1:21: /format: got \"xml\"; want outcome or standard\nc:1:37: /timeout: got 0s; want more than nothing"},
+		"format":            {`{"url":"http://h","format":"xml"}`, `c:1:28: /format: no format "xml"; want one of alertmanager, cloudevents, outcome, pagerduty, slack, standard, teams, template, trustedtwin`},
+		"mode's format":     {`{"url":"http://h","mode":"binary"}`, `c:1:19: /mode: mode in format outcome; want it with cloudevents only`},
+		"mode":              {`{"url":"http://h","format":"cloudevents","mode":"binry"}`, `c:1:49: /mode: no mode "binry"; did you mean "binary"?`},
+		"source":            {`{"url":"http://h","format":"cloudevents","source":""}`, `c:1:51: /source: got ""; want a URI reference such as /tocsin/brno`},
+		"no body":           {`{"url":"http://h","format":"template"}`, `c:1:1: field "body" is missing`},
+		"body's field":      {`{"url":"http://h","format":"template","body":"{\"text\":{{json .summry}}}"}`, `c:1:64: /body: template: no field "summry"; did you mean "summary"?`},
+		"body no JSON":      {`{"url":"http://h","format":"template","body":"{\"text\":{{.summary}}}"}`, `c:1:46: /body: template, for an alert that fires: "{\"text\":machine_1 is at 31.2}" is not JSON; want texts in it as {{json .summary}}`},
+		"content type":      {`{"url":"http://h","format":"template","body":"x","contentType":"jason"}`, `c:1:64: /contentType: got "jason"; want a media type such as application/json`},
+		"link":              {`{"url":"http://h","format":"slack","link":"alerts/{{.id}}"}`, `c:1:43: /link: template, for an alert that fires: got "alerts/al_55n8fqhnwb2bt0rfhw83whrv71"; want an absolute URL, or nothing`},
+		"no routing key":    {`{"format":"pagerduty"}`, "c:1:1: field \"routingKey\" is missing"},
+		"routing key":       {`{"format":"pagerduty","routingKey":"s3cret","routingKeyFile":"f"}`, `c:1:62: /routingKeyFile: routingKey and routingKeyFile; want one of them`},
+		"allow":             {`{"url":"http://h","allow":["10.0.0.0/8"]}`, `c:1:27: /allow: allow without a guard; want "guard":true beside it`},
+		"allowed":           {`{"url":"http://h","guard":true,"allow":["10.0.0.0/8","x"]}`, `c:1:54: /allow/1: got "x"; want such as "10.20.0.0/16", "127.0.0.1:9000" or "hooks.local:8443"`},
+		"several at a time": {`{"url":"x","format":"xml","timeout":"0s"}`, "c:1:8: /url: not an absolute URL; want http://host/path or https://host/path\nc:1:21: /format: no format \"xml\"; want one of alertmanager, cloudevents, outcome, pagerduty, slack, standard, teams, template, trustedtwin\nc:1:37: /timeout: got 0s; want more than nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := configure(tt.config)
@@ -104,4 +117,16 @@ func TestSecretFile(t *testing.T) {
 	write(dir, "s3cret")
 	_, err := configure(fmt.Sprintf(`{"url":"http://h","secretFile":%q}`, inDir))
 	require.EqualError(t, err, `c:1:32: /secretFile: a secret that does not begin with whsec_; want whsec_ and the base64 of 24 to 64 bytes`)
+}
+
+func TestOnlyAlerts(t *testing.T) {
+	raw, err := strictjson.Parse("c", []byte(`{"format":"pagerduty","routingKey":"k"}`))
+	require.NoError(t, err)
+	for _, kinds := range [][]rules.Kind{nil, {rules.Output}} {
+		_, err = New(raw, kinds...)
+		require.EqualError(t, err, `c:1:11: /format: format pagerduty of a sink that gets more than alerts; want "outcome":"alert" beside its name`)
+	}
+	s, err := New(raw, rules.Alert)
+	require.NoError(t, err)
+	assert.Equal(t, "events.pagerduty.com", s.(*sink).host)
 }

@@ -33,7 +33,7 @@ func open(t *testing.T, config string) sinks.Sink {
 	t.Helper()
 	raw, err := strictjson.Parse("c", []byte(config))
 	require.NoError(t, err)
-	s, err := New(raw)
+	s, err := New(raw, rules.Alert, rules.Notification)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.(sinks.Closer).Close()) })
 	return s
@@ -66,7 +66,11 @@ func status(code int) http.HandlerFunc {
 }
 
 func TestContract(t *testing.T) {
-	for _, more := range []string{"", `,"format":"standard","secret":"` + secretText + `"`} {
+	for _, more := range []string{
+		"", `,"format":"standard","secret":"` + secretText + `"`,
+		`,"format":"cloudevents"`, `,"format":"cloudevents","mode":"binary"`, `,"format":"slack","link":"https://h/{{.id | urlquery}}"`, `,"format":"teams"`,
+		`,"format":"pagerduty","routingKey":"k"`, `,"format":"alertmanager"`, `,"format":"template","body":"{\"text\":{{json .summary}}}"`,
+	} {
 		sinktest.Run(t, func(t *testing.T) sinks.Sink {
 			url, _ := receiver(t, status(http.StatusNoContent))
 			return open(t, fmt.Sprintf(`{"url":%q%s}`, url, more))
@@ -89,7 +93,7 @@ func TestRequest(t *testing.T) {
 	assert.Empty(t, r.header.Get("webhook-signature"), "there is no secret")
 	seconds, err := strconv.ParseInt(r.header.Get("webhook-timestamp"), 10, 64)
 	require.NoError(t, err)
-	assert.WithinDuration(t, time.Now(), time.Unix(seconds, 0), 10*time.Second)
+	assert.WithinDuration(t, time.Now(), time.Unix(seconds, 0), time.Minute)
 }
 
 func TestStandardBody(t *testing.T) {
@@ -136,14 +140,6 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// TestSignatureOfOthers is the published example of a receiver's documentation (docs.svix.com, "Verifying webhooks manually").
-func TestSignatureOfOthers(t *testing.T) {
-	key, err := base64.StdEncoding.DecodeString("plJ3nmyCDGBKInavdOK15jsl")
-	require.NoError(t, err)
-	got := sign(key, "msg_loFOjxBNrRLzqYUf", "1731705121", []byte(`{"event_type":"ping","data":{"success":true}}`))
-	assert.Equal(t, "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=", got)
-}
-
 func TestAnswers(t *testing.T) {
 	for code, permanent := range map[int]bool{
 		301: true, 302: true, 304: true, 307: true, 308: true,
@@ -169,13 +165,6 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	for header, want := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, "3600": time.Hour, "3601": time.Hour, "99999999999999999999": time.Hour, "-1": 0, "1.5": 0, "soon": 0,
-		"Sun, 22 Nov 2026 10:02:00 GMT": 2 * time.Minute, "Sun, 22 Nov 2026 09:00:00 GMT": 0, "Mon, 23 Nov 2026 10:00:00 GMT": time.Hour,
-	} {
-		assert.Equal(t, want, retryAfter(header, now), "%q", header)
-	}
 	for code, want := range map[int]time.Duration{429: 7 * time.Second, 503: 7 * time.Second, 500: 0, 404: 0} {
 		url, _ := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
@@ -187,14 +176,17 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	ended := make(chan struct{})
-	url, _ := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+	ended := make(chan struct{}, 1000)
+	url, got := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
-		close(ended)
+		ended <- struct{}{}
 	})
-	err := open(t, fmt.Sprintf(`{"url":%q,"timeout":"50ms"}`, url)).Deliver(t.Context(), sinktest.Alert())
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.False(t, sinks.IsPermanent(err))
+	s := open(t, fmt.Sprintf(`{"url":%q,"timeout":"50ms"}`, url))
+	for len(got) == 0 { // the time may be over before the request has come
+		err := s.Deliver(t.Context(), sinktest.Alert())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.False(t, sinks.IsPermanent(err))
+	}
 	<-ended
 }
 
@@ -239,4 +231,14 @@ func TestTheSameIDAndANewTimestamp(t *testing.T) {
 	assert.Empty(t, got, "Deliver does not retry")
 	assert.Equal(t, first.header.Get("webhook-id"), second.header.Get("webhook-id"))
 	assert.Equal(t, first.body, second.body)
+}
+
+func TestGuard(t *testing.T) {
+	url, got := receiver(t, status(200))
+	err := open(t, fmt.Sprintf(`{"url":%q,"guard":true}`, url)).Deliver(t.Context(), sinktest.Alert())
+	require.ErrorContains(t, err, "nothing is sent there")
+	assert.True(t, sinks.IsPermanent(err))
+	assert.Empty(t, got)
+	require.NoError(t, open(t, fmt.Sprintf(`{"url":%q,"guard":true,"allow":["127.0.0.0/8"]}`, url)).Deliver(t.Context(), sinktest.Alert()))
+	assert.Len(t, got, 1)
 }

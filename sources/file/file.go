@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
@@ -217,7 +218,7 @@ func (p *player) pace(ctx context.Context, s rules.Sample) error {
 		p.first, p.start = s.At, time.Now()
 	}
 	due := p.start.Add(time.Duration(float64(s.At.Sub(p.first)) / p.Speed))
-	return sources.Wait(ctx, time.Until(due))
+	return pause.For(ctx, time.Until(due))
 }
 
 func (p *player) flush(ctx context.Context) error {

@@ -41,8 +41,18 @@ func (a *answer) refuse(line int, reason string, status int) {
 	a.Refused = append(a.Refused, refusal{line, reason})
 }
 
+// statusError is the error of an Emit that refuses for good.
+type statusError interface {
+	error
+	Status() int
+}
+
 // notStored is for an Emit that has failed. What is stored already stays so.
 func (a *answer) notStored(err error) {
+	if refused, ok := errors.AsType[statusError](err); ok {
+		a.status, a.Error = refused.Status(), refused.Error()
+		return
+	}
 	a.status, a.retryAfter = http.StatusServiceUnavailable, 2
 	a.Error = fmt.Sprintf("not stored: %v; send again, with an id or an Idempotency-Key nothing is stored twice", err)
 	if errors.Is(err, sources.ErrFull) {

@@ -78,18 +78,6 @@ func shown(number []byte) string {
 	return string(number)
 }
 
-// oneLine takes the line ends out of valid JSON: samples are stored as NDJSON.
-func oneLine(data []byte) []byte {
-	if !bytes.ContainsAny(data, "\r\n") {
-		return data
-	}
-	var b bytes.Buffer
-	if err := json.Compact(&b, data); err != nil {
-		return data
-	}
-	return b.Bytes()
-}
-
 // wrong gives a complaint the place behind before, which begins on line n.
 func wrong(before []byte, n int, pointer string, err error) *strictjson.Error {
 	return &strictjson.Error{

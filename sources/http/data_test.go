@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/sources"
 )
 
 // FuzzCheck holds check to encoding/json: both take the same objects.
@@ -23,9 +26,11 @@ func FuzzCheck(f *testing.F) {
 		assert.LessOrEqual(t, at, len(data))
 		if err == nil {
 			var got map[string]any
-			assert.NoError(t, json.Unmarshal(oneLine(data), &got))
+			line, err := sources.OneLine(data)
+			require.NoError(t, err)
+			assert.NoError(t, json.Unmarshal(line, &got))
 			assert.Equal(t, want, got)
-			assert.NotContains(t, string(oneLine(data)), "\n")
+			assert.NotContains(t, string(line), "\n")
 		}
 	})
 }

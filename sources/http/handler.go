@@ -59,7 +59,7 @@ const (
 //	200 {"stored":998,"refused":[{"line":3,"error":"…"}]}: the lines that are good are stored, the others are dead letters
 //	400 none is good, or the request is broken
 //	405 not POST
-//	408 the body took longer than a minute
+//	408 the body came too slowly: it took longer than a minute
 //	413 the body is too large and nothing of it is stored, or the only sample is, and it is a dead letter
 //	415 a Content-Encoding other than gzip
 //	422 the only sample is one that Known refuses, and is a dead letter
@@ -167,7 +167,7 @@ func unread(err error, tooLarge *answer) *answer {
 		return tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return failed(http.StatusRequestTimeout, "the body took longer than %v; nothing of it is stored", bodyTimeout)
+		return failed(http.StatusRequestTimeout, "the body came too slowly; nothing of it is stored")
 	}
 	return failed(http.StatusBadRequest, "the body cannot be read: %v; nothing of it is stored", err)
 }
@@ -269,7 +269,7 @@ func (h *Handler) judge(s *rules.Sample, line []byte, n int) (int, error) {
 		start := cap(line) - cap(s.Data) // Data is a part of line
 		return http.StatusBadRequest, wrong(line[:start+at], n, "/data", err)
 	}
-	s.Data = oneLine(s.Data)
+	s.Data, _ = sources.OneLine(s.Data) // it has been checked
 	if h.Known == nil {
 		return http.StatusOK, nil
 	}

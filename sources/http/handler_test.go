@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
 )
@@ -259,7 +260,7 @@ func TestBody(t *testing.T) {
 		"deflate":          {good, "deflate", 415, `{"stored":0,"error":"Content-Encoding \"deflate\"; want gzip or none"}`},
 		"too large":        {strings.Repeat(good+"\n", 100), "", 413, tooLarge},
 		"large, inflated":  {zipped(t, strings.Repeat(good+"\n", 100)), "gzip", 413, tooLarge},
-		"large, full of 0": {zipped(t, strings.Repeat("\x00", 10<<20)), "gzip", 413, tooLarge},
+		"large, full of 0": {zipped(t, strings.Repeat("\x00", 1<<20)), "gzip", 413, tooLarge},
 	} {
 		for _, length := range []string{"said", "unsaid"} {
 			t.Run(name+", length "+length, func(t *testing.T) {
@@ -340,7 +341,7 @@ func TestSlowBody(t *testing.T) {
 		answer, err := io.ReadAll(client)
 		require.NoError(t, err)
 		assert.Contains(t, string(answer), "HTTP/1.1 408 ")
-		assert.Contains(t, string(answer), `"the body took longer than 1m0s; nothing of it is stored"`)
+		assert.Contains(t, string(answer), `"the body came too slowly; nothing of it is stored"`)
 		assert.WithinRange(t, time.Now(), start.Add(time.Minute), start.Add(time.Minute+time.Second))
 		assert.Empty(t, r.samples)
 		require.NoError(t, srv.Close())
@@ -352,7 +353,7 @@ func TestSlowBody(t *testing.T) {
 func TestLongWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := &http.Server{Handler: NewHandler(Options{Emit: func(ctx context.Context, _ ...rules.Sample) error {
-			return sources.Wait(ctx, time.Hour)
+			return pause.For(ctx, time.Hour)
 		}})}
 		server, client := net.Pipe()
 		l := make(pipes, 1)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
@@ -103,20 +104,27 @@ func TestOtherPaths(t *testing.T) {
 
 // TestShutdownAnswers proves that a request that is on its way when ctx ends is stored and answered.
 func TestShutdownAnswers(t *testing.T) {
-	s, url := listen(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- s.Run(ctx, func(emitCtx context.Context, _ ...rules.Sample) error {
-			cancel()
-			return sources.Wait(emitCtx, 50*time.Millisecond)
-		})
-	}()
-	status, answer, err := send(t.Context(), &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, url+"/samples", `{"twin":"t","feed":"f","data":{}}`)
-	require.NoError(t, err)
-	assert.Equal(t, 200, status)
-	assert.JSONEq(t, `{"stored":1}`, answer)
-	require.NoError(t, <-done)
+	synctest.Test(t, func(t *testing.T) {
+		server, client := net.Pipe()
+		l := make(pipes, 1)
+		l <- server
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- (&source{Config{Path: "/samples"}}).serve(ctx, l, func(emitCtx context.Context, _ ...rules.Sample) error {
+				cancel()
+				return pause.For(emitCtx, grace/2)
+			})
+		}()
+		body := `{"twin":"t","feed":"f","data":{}}`
+		_, err := fmt.Fprintf(client, "POST /samples HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		require.NoError(t, err)
+		answer, err := io.ReadAll(client)
+		require.NoError(t, err)
+		assert.True(t, strings.HasPrefix(string(answer), "HTTP/1.1 200 "), "%s", answer)
+		assert.True(t, strings.HasSuffix(string(answer), `{"stored":1}`+"\n"), "%s", answer)
+		require.NoError(t, <-done)
+	})
 }
 
 // TestShutdownDoesNotWaitForever proves that a request which cannot be stored

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"tocsin.internal/internal/clienttls"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/sources"
 )
@@ -18,10 +19,10 @@ import (
 // one name fixed the other is the last token. In a token the characters
 // . * > / + # % and blank are percent-encoded.
 type Config struct {
-	URL     string `json:"url" strict:"required"` // nats://host:port, or several with commas between
-	Creds   string `json:"creds"`                 // a credentials file
-	TLS     TLS    `json:"tls"`
-	Subject string `json:"subject" strict:"required"` // with wildcards, such as plant.*.*
+	URL     string          `json:"url" strict:"required"`     // nats://host:port, or several with commas between
+	Creds   string          `json:"creds"`                     // a credentials file
+	TLS     clienttls.Files `json:"tls"`                       // any of them asks for TLS
+	Subject string          `json:"subject" strict:"required"` // with wildcards, such as plant.*.*
 
 	TwinToken int    `json:"twinToken"` // position in the subject, from 1
 	FeedToken int    `json:"feedToken"`
@@ -35,24 +36,20 @@ type Config struct {
 	Body string `json:"body"` // data, or sample: a whole {"twin","feed","occurredAt","data","id"}
 }
 
-// TLS names PEM files. Any of them asks for TLS.
-type TLS struct {
-	CA   string `json:"ca"`
-	Cert string `json:"cert"`
-	Key  string `json:"key"`
-}
-
 // The bodies of Config.
 const (
 	dataBody   = "data"
 	sampleBody = "sample"
 )
 
-type source struct{ Config }
+type source struct {
+	Config
+	sources.Contact
+}
 
 // New makes the source of its Config. It connects in Run.
 func New(raw strictjson.Raw) (sources.Source, error) {
-	s := &source{Config{Body: dataBody}}
+	s := &source{Config: Config{Body: dataBody}}
 	c := checker{raw: raw}
 	if err := raw.Decode(&s.Config); err != nil {
 		c.errs = append(c.errs, err)
@@ -60,9 +57,7 @@ func New(raw strictjson.Raw) (sources.Source, error) {
 	c.url(s.URL)
 	c.subject(s.Subject)
 	c.names(&s.Config)
-	if (s.TLS.Cert == "") != (s.TLS.Key == "") {
-		c.wrong("tls", "a certificate and its key go together; want both or none")
-	}
+	c.errs = append(c.errs, s.TLS.Check(raw.Member("tls")))
 	if (s.Stream == "") != (s.Durable == "") {
 		c.wrong("stream", "stream and durable go together; want both or none")
 	}

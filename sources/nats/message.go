@@ -1,8 +1,6 @@
 package nats
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -68,20 +66,8 @@ func (s *source) read(m message) (out rules.Sample, err error) {
 		}
 		out.At = out.At.UTC()
 	}
-	out.Data, err = oneLine(out.Data)
+	out.Data, err = sources.OneLine(out.Data)
 	return out, err
-}
-
-// oneLine takes the line ends out of data: samples are stored as NDJSON.
-func oneLine(data []byte) ([]byte, error) {
-	if !bytes.ContainsAny(data, "\r\n") {
-		return data, nil
-	}
-	var b bytes.Buffer
-	if err := json.Compact(&b, data); err != nil {
-		return data, fmt.Errorf("not JSON: %w", err)
-	}
-	return b.Bytes(), nil
 }
 
 // names finds the twin and the feed of a subject.

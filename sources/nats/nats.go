@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
 )
@@ -18,8 +20,8 @@ import (
 const (
 	// most is how many samples are handed to emit at once.
 	most = 500
-	// pause is between two tries to reach the server.
-	pause = time.Second
+	// betweenTries is how long it waits before it tries again to reach the server.
+	betweenTries = time.Second
 	// dialTimeout bounds one try.
 	dialTimeout = 5 * time.Second
 )
@@ -67,6 +69,12 @@ func flush(nc *nats.Conn) {
 	}
 }
 
+// The parts that the source is in touch with.
+const (
+	server = "server"
+	stream = "stream"
+)
+
 // reading is one call of Run.
 type reading struct {
 	*source
@@ -84,7 +92,8 @@ func (r *reading) connect(ctx context.Context) (*nats.Conn, error) {
 		case !mayMend(err):
 			return nil, err
 		}
-		if err := sources.Wait(ctx, pause); err != nil {
+		r.Lost(server, err)
+		if err := pause.For(ctx, betweenTries); err != nil {
 			return nil, err
 		}
 	}
@@ -95,9 +104,15 @@ func (r *reading) options(ctx context.Context) []nats.Option {
 		nats.Name("tocsin source " + r.Subject),
 		nats.Timeout(dialTimeout),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(pause),
+		nats.ReconnectWait(betweenTries),
 		nats.IgnoreAuthErrorAbort(),
 		nats.SetCustomDialer(dialer{ctx}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if ctx.Err() == nil {
+				r.Lost(server, cmp.Or(err, io.EOF))
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { r.Reached(server) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !errors.Is(err, nats.ErrPermissionViolation) {
 				return
@@ -145,6 +160,7 @@ func (r *reading) subscribe(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
+	r.Reached(server)
 	return r.pump(ctx, nil, sub.Dropped)
 }
 
@@ -163,6 +179,7 @@ func (r *reading) consume(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	defer reader.Stop()
+	r.Reached(stream)
 	return r.pump(ctx, reader.Closed(), func() (int, error) { return 0, nil })
 }
 
@@ -183,9 +200,11 @@ func (r *reading) consumer(ctx context.Context, js jetstream.JetStream) (jetstre
 			}
 			return c, nil
 		}
+		err = fmt.Errorf("stream %s, durable %s: %w", r.Stream, r.Durable, err)
 		if isFinal(err) {
-			return nil, fmt.Errorf("stream %s, durable %s: %w", r.Stream, r.Durable, err)
+			return nil, err
 		}
+		r.Lost(stream, err)
 		if err := r.wait(ctx); err != nil {
 			return nil, err
 		}
@@ -207,7 +226,7 @@ func (r *reading) wait(ctx context.Context) error {
 	case err := <-r.denied:
 		return err
 	default:
-		return sources.Wait(ctx, pause)
+		return pause.For(ctx, betweenTries)
 	}
 }
 
@@ -229,7 +248,7 @@ func (r *reading) pump(ctx context.Context, gone <-chan struct{}, dropped func()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-gone:
-			return sources.Wait(ctx, pause)
+			return pause.For(ctx, betweenTries)
 		case err := <-r.denied:
 			return err
 		case m := <-r.messages:

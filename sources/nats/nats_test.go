@@ -3,14 +3,14 @@ package nats_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"tocsin.internal/internal/porttest"
 
 	"github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"tocsin.internal/internal/natstest"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
@@ -28,24 +29,16 @@ import (
 // serve starts a server; change may alter its options.
 func serve(t *testing.T, change func(*server.Options)) *server.Server {
 	t.Helper()
-	o := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
+	o := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, JetStreamMaxStore: 1 << 40, StoreDir: t.TempDir(), NoLog: true, NoSigs: true, AuthTimeout: 60, TLSTimeout: 60}
 	if change != nil {
 		change(o)
 	}
-	s, err := server.NewServer(o)
-	require.NoError(t, err)
-	s.Start()
-	require.True(t, s.ReadyForConnections(10*time.Second))
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	return s
+	return natstest.Serve(t, o)
 }
 
 func dial(t *testing.T, s *server.Server) *client.Conn {
 	t.Helper()
-	nc, err := client.Connect(s.ClientURL())
+	nc, err := client.Connect(s.ClientURL(), client.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc
@@ -54,7 +47,7 @@ func dial(t *testing.T, s *server.Server) *client.Conn {
 // stream makes the stream PLANT with the subjects plant.>.
 func stream(t *testing.T, nc *client.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PLANT", Subjects: []string{"plant.>"}})
 	require.NoError(t, err)
@@ -108,7 +101,7 @@ func TestContractCore(t *testing.T) {
 							return err
 						}
 					}
-					return nc.FlushTimeout(10 * time.Second)
+					return nc.FlushTimeout(time.Minute)
 				}}
 			})
 		})
@@ -126,60 +119,9 @@ func waitForSubscription(ctx context.Context, s *server.Server) error {
 	return ctx.Err()
 }
 
-// running is a source at work.
-type running struct {
-	mu      sync.Mutex
-	samples []rules.Sample
-	came    chan struct{} // a value for each batch
-	err     error         // what emit answers
-	cancel  context.CancelFunc
-	done    chan error
-}
-
-func run(t *testing.T, s sources.Source) *running {
+func run(t *testing.T, s sources.Source) *sourcetest.Running {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{came: make(chan struct{}, 1000), cancel: cancel, done: make(chan error, 1)}
-	go func() { r.done <- s.Run(ctx, r.emit) }()
-	t.Cleanup(cancel)
-	return r
-}
-
-func (r *running) emit(_ context.Context, batch ...rules.Sample) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err == nil {
-		r.samples = append(r.samples, batch...)
-	}
-	r.came <- struct{}{}
-	return r.err
-}
-
-// wait returns the first n samples.
-func (r *running) wait(t *testing.T, n int) []rules.Sample {
-	t.Helper()
-	limit := time.After(10 * time.Second)
-	for {
-		r.mu.Lock()
-		samples := r.samples
-		r.mu.Unlock()
-		if len(samples) >= n {
-			return samples
-		}
-		select {
-		case <-r.came:
-		case err := <-r.done:
-			require.Fail(t, "the source has ended", "%v", err)
-		case <-limit:
-			require.Fail(t, "too few samples", "%d of %d", len(samples), n)
-		}
-	}
-}
-
-func (r *running) end(t *testing.T) {
-	t.Helper()
-	r.cancel()
-	require.NoError(t, <-r.done)
+	return sourcetest.Begin(t, s, nil)
 }
 
 func publish(t *testing.T, nc *client.Conn, subject, body string, headers ...string) {
@@ -190,7 +132,7 @@ func publish(t *testing.T, nc *client.Conn, subject, body string, headers ...str
 		m.Header.Set(headers[i], headers[i+1])
 	}
 	require.NoError(t, nc.PublishMsg(m))
-	require.NoError(t, nc.Flush())
+	require.NoError(t, nc.FlushTimeout(time.Minute))
 }
 
 func TestMessages(t *testing.T) {
@@ -232,13 +174,13 @@ func TestMessages(t *testing.T) {
 			require.NoError(t, waitForSubscription(t.Context(), s))
 			start := time.Now()
 			publish(t, dial(t, s), tt.subject, tt.body, tt.headers...)
-			got := r.wait(t, 1)[0]
+			got := r.Wait(t, 1)[0]
 			if tt.want.At.IsZero() {
 				assert.WithinRange(t, got.At, start, time.Now())
 				got.At = time.Time{}
 			}
 			assert.Equal(t, tt.want, got)
-			r.end(t)
+			r.End(t)
 		})
 	}
 }
@@ -251,15 +193,15 @@ func TestStreamGivesTimeAndID(t *testing.T) {
 	publish(t, nc, "plant.m1.temp", `{}`, "Nats-Msg-Id", "own")
 	publish(t, nc, "plant.other", `{}`) // not asked for
 	r := run(t, open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`))
-	got := r.wait(t, 2)
+	got := r.Wait(t, 2)
 	assert.Equal(t, []string{"PLANT/1", "own"}, []string{got[0].ID, got[1].ID})
 	str, err := js.Stream(t.Context(), "PLANT")
 	require.NoError(t, err)
 	stored, err := str.GetMsg(t.Context(), 1)
 	require.NoError(t, err)
 	assert.True(t, stored.Time.Equal(got[0].At))
-	r.end(t)
-	require.Len(t, r.samples, 2)
+	r.End(t)
+	require.Len(t, r.Samples(), 2)
 }
 
 // TestOnlyWhatIsStoredIsAcknowledged ends a source whose emit has refused, and
@@ -273,21 +215,20 @@ func TestOnlyWhatIsStoredIsAcknowledged(t *testing.T) {
 	}
 	src := open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`)
 	first := run(t, src)
-	first.wait(t, 3)
-	first.mu.Lock()
-	first.err = sources.ErrFull
-	first.mu.Unlock()
+	first.Wait(t, 3)
+	acknowledged(t, js, 3)
+	first.Refuse(sources.ErrFull)
 	for n := 3; n < 8; n++ {
 		publish(t, nc, "plant.m1.temp", sourcetest.Data(n))
 	}
-	<-first.came
-	first.end(t)
-	require.Len(t, first.samples, 3)
+	<-first.Came
+	first.End(t)
+	require.Len(t, first.Samples(), 3)
 
 	second := run(t, src)
 	publish(t, nc, "plant.m1.temp", sourcetest.Data(8))
 	var data []string
-	for _, sample := range second.wait(t, 6) {
+	for _, sample := range second.Wait(t, 6) {
 		data = append(data, string(sample.Data))
 	}
 	var want []string
@@ -295,11 +236,21 @@ func TestOnlyWhatIsStoredIsAcknowledged(t *testing.T) {
 		want = append(want, sourcetest.Data(n))
 	}
 	assert.Equal(t, want, data)
-	second.end(t)
-	c, err := js.Consumer(t.Context(), "PLANT", "tocsin")
-	require.NoError(t, err)
-	assert.Zero(t, c.CachedInfo().NumAckPending)
-	assert.Zero(t, c.CachedInfo().NumPending)
+	second.End(t)
+	acknowledged(t, js, 9)
+}
+
+// acknowledged waits until the server knows that all messages of the stream PLANT are stored.
+func acknowledged(t *testing.T, js jetstream.JetStream, messages uint64) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		c, err := js.Consumer(t.Context(), "PLANT", "tocsin")
+		if err != nil {
+			return false
+		}
+		info := c.CachedInfo()
+		return info.AckFloor.Stream == messages && info.NumAckPending == 0 && info.NumPending == 0
+	}, time.Minute, 20*time.Millisecond)
 }
 
 func TestConsumerDeletedIsMadeAgain(t *testing.T) {
@@ -308,21 +259,12 @@ func TestConsumerDeletedIsMadeAgain(t *testing.T) {
 	js := stream(t, nc)
 	r := run(t, open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`))
 	publish(t, nc, "plant.m1.temp", sourcetest.Data(0))
-	r.wait(t, 1)
+	r.Wait(t, 1)
 	require.NoError(t, js.DeleteConsumer(t.Context(), "PLANT", "tocsin"))
 	publish(t, nc, "plant.m1.temp", sourcetest.Data(1))
-	got := r.wait(t, 3) // the new consumer begins at the beginning
+	got := r.Wait(t, 3) // the new consumer begins at the beginning
 	assert.Equal(t, sourcetest.Data(1), string(got[len(got)-1].Data))
-	r.end(t)
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	var config net.ListenConfig
-	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close() //nolint:errcheck // it was never used
-	return l.Addr().(*net.TCPAddr).Port
+	r.End(t)
 }
 
 // at starts a server on a port and a folder, so that it can come again.
@@ -337,35 +279,46 @@ func stop(s *server.Server) {
 }
 
 func TestServerComesLate(t *testing.T) {
-	port := freePort(t)
+	port := porttest.Port(t)
 	r := run(t, open(t, fmt.Sprintf("nats://127.0.0.1:%d", port), ""))
 	s := at(t, port, t.TempDir(), false)
 	require.NoError(t, waitForSubscription(t.Context(), s))
 	publish(t, dial(t, s), "plant.m1.temp", sourcetest.Data(0))
-	r.wait(t, 1)
-	r.end(t)
+	r.Wait(t, 1)
+	r.End(t)
 }
 
 func TestServerGoesForAWhile(t *testing.T) {
 	for name, more := range map[string]string{"core": "", "stream": `,"stream":"PLANT","durable":"tocsin"`} {
 		t.Run(name, func(t *testing.T) {
-			port, dir, jetStream := freePort(t), t.TempDir(), more != ""
+			port, dir, jetStream := porttest.Port(t), t.TempDir(), more != ""
 			s := at(t, port, dir, jetStream)
 			nc := dial(t, s)
+			var js jetstream.JetStream
 			if jetStream {
-				stream(t, nc)
+				js = stream(t, nc)
 			}
 			r := run(t, open(t, s.ClientURL(), more))
 			require.NoError(t, waitForSubscription(t.Context(), s))
 			publish(t, nc, "plant.m1.temp", sourcetest.Data(0))
-			r.wait(t, 1)
+			r.Wait(t, 1)
+			if jetStream {
+				acknowledged(t, js, 1) // it would come again
+			}
 			stop(s)
 
 			s = at(t, port, dir, jetStream)
 			require.NoError(t, waitForSubscription(t.Context(), s))
 			publish(t, dial(t, s), "plant.m1.temp", sourcetest.Data(1))
-			assert.Equal(t, sourcetest.Data(1), string(r.wait(t, 2)[1].Data))
-			r.end(t)
+			assert.Equal(t, sourcetest.Data(1), string(r.Wait(t, 2)[1].Data))
+			require.Eventually(t, func() bool { // the client says so beside what it reads
+				states := r.States()
+				return len(states) > 2 && states[len(states)-1] == ""
+			}, time.Minute, 20*time.Millisecond)
+			r.End(t)
+			states := r.States()
+			assert.Empty(t, states[0])
+			assert.NotEmpty(t, states[1])
 		})
 	}
 }
@@ -381,11 +334,11 @@ func TestJetStreamSaysLater(t *testing.T) {
 	}
 	var asked atomic.Int32
 	_, err := nc.Subscribe("$JS.API.CONSUMER.INFO.PLANT.tocsin", func(m *client.Msg) {
-		_ = m.Respond(fmt.Appendf(nil, `{"type":"io.nats.jetstream.api.v1.consumer_info_response","error":%s}`, answers[min(asked.Load(), 1)]))
-		asked.Add(1)
+		before := asked.Add(1) - 1
+		_ = m.Respond(fmt.Appendf(nil, `{"type":"io.nats.jetstream.api.v1.consumer_info_response","error":%s}`, answers[min(before, 1)]))
 	})
 	require.NoError(t, err)
-	require.NoError(t, nc.Flush())
+	require.NoError(t, nc.FlushTimeout(time.Minute))
 	err = open(t, s.ClientURL(), `,"stream":"PLANT","durable":"tocsin"`).Run(t.Context(), func(context.Context, ...rules.Sample) error { return nil })
 	require.ErrorIs(t, err, jetstream.ErrJetStreamNotEnabled)
 	assert.Equal(t, int32(2), asked.Load())

@@ -14,7 +14,7 @@ func TestWhatIsDroppedIsCounted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	acked, lost := 0, 7
 	var refused []string
-	r := &reading{source: &source{Config{Subject: "plant.*.*"}}, messages: make(chan message, most+1), emit: func(_ context.Context, batch ...rules.Sample) error {
+	r := &reading{source: &source{Config: Config{Subject: "plant.*.*"}}, messages: make(chan message, most+1), emit: func(_ context.Context, batch ...rules.Sample) error {
 		for _, s := range batch {
 			if s.Refused != "" {
 				refused = append(refused, s.Refused)

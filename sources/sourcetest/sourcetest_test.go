@@ -163,5 +163,5 @@ func TestLeakIsFound(t *testing.T) {
 	require.NoError(t, find(t, "ends when ctx ends")(Origin{Source: runFunc(leaky)}))
 	require.Error(t, goleak.Find(before))
 	close(release)
-	assert.NoError(t, goleak.Find(before))
+	assert.NoError(t, left(before))
 }

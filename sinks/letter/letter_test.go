@@ -1,0 +1,199 @@
+package letter
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules"
+)
+
+var now = time.Date(2026, 11, 2, 10, 6, 30, 0, time.UTC)
+
+func template(t *testing.T, text string) strictjson.Raw {
+	t.Helper()
+	raw, err := strictjson.Value("t", text)
+	require.NoError(t, err)
+	return raw
+}
+
+func alert() rules.Outcome {
+	o := sampleAlert(rules.EventRaised, map[string]string{"site": "brno", "line": "2"})
+	o.Data = []byte(`{"temperature":31.25,"big":12000000,"names":["a","b"],"state":{"x":1}}`)
+	return o
+}
+
+func TestFunctions(t *testing.T) {
+	for text, want := range map[string]string{
+		`{{.summary}}`: "machine_1 is at 31.2",
+		`{{.severity | upper}} {{upper .rule | lower}}`:                  "CRITICAL too-hot",
+		`{{title "north-west o'brien"}}`:                                 "North-West O'brien",
+		`{{get .labels "site"}}{{get .labels "none"}}`:                   "brno",
+		`{{get .labels "none" "else"}}`:                                  "else",
+		`{{get .labels "none" | default "other"}}`:                       "other",
+		`{{default "other" .severity}}`:                                  "critical",
+		`{{get .data "temperature" | round 1}}`:                          "31.2",
+		`{{get .data "big"}}`:                                            "12000000",
+		`{{get .data "names" | join ", "}}`:                              "a, b",
+		`{{get .data "state"}}`:                                          "map[x:1]",
+		`{{get .data "state" | json}}`:                                   `{"x":1}`,
+		`{{json .labels}}`:                                               `{"line":"2","site":"brno"}`,
+		`{{keys .labels | join ","}}`:                                    "line,site",
+		`{{range $name, $value := .labels}}{{$name}}={{$value}};{{end}}`: "line=2;site=brno;",
+		`{{.startsAt | date "15:04"}}`:                                   "08:01",
+		`{{.startsAt | date "15:04" "Europe/Prague"}}`:                   "09:01",
+		`{{date "date" .startsAt}}`:                                      "2026-11-02",
+		`{{date "date" .endsAt}}`:                                        "",
+		`{{ago .startsAt}}`:                                              "2h5m ago",
+		`{{truncate 9 .summary}}`:                                        "machine_…",
+		`{{.summary | replace "_" " "}}`:                                 "machine 1 is at 31.2",
+		`{{if match "^mach" .twin}}yes{{end}}`:                           "yes",
+		`{{if gt (get .data "temperature" 0) 30}}hot{{end}}`:             "hot",
+		`{{if and (eq .severity "critical") (ne .rule "x")}}1{{end}}`:    "1",
+		`{{urlquery "a b&c"}}`:                                           "a+b%26c",
+		`{{range .alerts}}{{.severity}} {{.twin}}{{end}}`:                "critical machine_1",
+		`{{len .alerts}} {{.firing}} {{.resolved}}`:                      "1 1 0",
+		`{{with .description}}x{{else}}none{{end}}`:                      "none",
+		`{{.ack.state}}|{{.suppression.by}}|{{.counts.repeats}}`:         "unacknowledged||0",
+		`{{trim "  a "}}{{not true}}{{index .labels "site"}}`:            "afalsebrno",
+	} {
+		tpl, err := Text(template(t, text), nil)
+		require.NoError(t, err, text)
+		o := alert()
+		got, err := tpl.Write(&o, now)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, got, text)
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		`{{.summry}}`:                  `t:1:4: template: no field "summry"; did you mean "summary"?`,
+		"line\n\tsays \"{{.summry}}\"": `t:1:19: template: no field "summry"; did you mean "summary"?`,
+		`é😀{{uper .rule}}`:             `t:1:6: template: no function "uper"; did you mean "upper"?`,
+		`{{if false}}{{with .ack}}{{$.summry}}{{end}}{{end}}`: `t:1:30: template: no field "summry"; did you mean "summary"?`,
+		`{{with .ack}}{{.stat}}{{end}}`:                       `t:1:17: template, for an alert that fires: no field "stat"; did you mean "state"?`,
+		`{{.labels.site}}`:                                    `t:1:11: template: .labels.site may be missing; want (get .labels "site"), which is empty then, or (get .labels "site" "what else")`,
+		`{{range .alerts}}{{.data.temperature}}{{end}}`:       `t:1:26: template, for an alert that fires: .data.temperature may be missing; want (get .data "temperature"), which is empty then, or (get .data "temperature" "what else")`,
+		`{{.ack.stat}}`:                                       `t:1:8: template, for an alert that fires: no field "stat"; did you mean "state"?`,
+		`{{if .summary}}`:                                     `t:1:2: template: unexpected EOF`,
+		"a\n{{.summary}":                                      `t:1:5: template: bad character U+007D '}'`,
+		`{{printf "%d" 1}}`:                                   `t:1:4: template: no function "printf"; want one of ago, and, date, default, eq, ge, get, gt, index, join, json, keys, le, len, lower, lt, match, ne, not, or, replace, round, title, trim, truncate, upper, urlquery`,
+		`{{call .rule}}`:                                      `t:1:4: template: no function "call"; want one of ago, and, date, default, eq, ge, get, gt, index, join, json, keys, le, len, lower, lt, match, ne, not, or, replace, round, title, trim, truncate, upper, urlquery`,
+		`{{define "a"}}{{end}}`:                               `t:1:2: template: a template in a template (define or block); want one`,
+		`{{template "t" .}}`:                                  `t:1:13: template: a template in a template; want one`,
+		`{{truncate 0 .summary}}`:                             `t:1:4: template, for an alert that fires: error calling truncate: truncate to 0 characters; want at least 1`,
+		`{{date "15:04" "Atlantis" .startsAt}}`:               `t:1:4: template, for an alert that fires: error calling date: unknown time zone Atlantis`,
+		`{{match "(" .summary}}`:                              "t:1:4: template, for an alert that fires: error calling match: error parsing regexp: missing closing ): `(`",
+		`{{range .summary}}{{end}}`:                           `t:1:10: template, for an alert that fires: range can't iterate over machine_1 is at 31.2`,
+		`{{gt .summary 5}}`:                                   `t:1:4: template, for an alert that fires: error calling gt: machine_1 is at 31.2 and 5 cannot be compared; want two numbers or two texts`,
+		`{{.summary.Len}}`:                                    `t:1:12: template, for an alert that fires: can't evaluate field Len in type interface {}`,
+	} {
+		_, err := Text(template(t, text), nil)
+		assert.EqualError(t, err, want, text)
+	}
+	_, err := Text(template(t, `{{range 1000000000}}{{end}}`), nil)
+	assert.ErrorContains(t, err, "t:1:10: template, for an alert that fires: error calling _round: ")
+	assert.Regexp(t, "more than 100000 rounds of range|takes too long", err, "whichever comes first on a busy machine")
+	_, err = HTML(template(t, `<a href="{{.summary}}`))
+	require.EqualError(t, err, `t:1:2: template: ends in a non-text context: {stateURL delimDoubleQuote urlPartNone jsCtxRegexp [] attrURL elementNone <nil>}`)
+	raw, err := strictjson.Parse("t", []byte("5"))
+	require.NoError(t, err)
+	_, err = Text(raw, nil)
+	require.EqualError(t, err, `t:1:1: got 5; want a template, a string`)
+	_, err = Text(template(t, strings.Repeat("x", MaxTemplate+1)), nil)
+	require.EqualError(t, err, `t:1:1: a template of 65537 bytes; want at most 65536`)
+}
+
+// TestGrowth holds that a letter that grows without end is refused early.
+func TestGrowth(t *testing.T) {
+	for text, want := range map[string]string{
+		`{{range 90000}}` + strings.Repeat("x", 100) + `{{end}}`:                         "more than 1048576 bytes",
+		`{{$s := "xxxxxxxxxx"}}{{range 100}}{{$s = replace "x" "xxxxxxxxxx" $s}}{{end}}`: "more than 1048576 bytes",
+		`{{range 1000}}{{range 1000}}{{end}}{{end}}`:                                     "more than 100000 rounds",
+		strings.Repeat("{{if true}}", 200) + strings.Repeat("{{end}}", 200):              "nested deeper than 50 levels",
+	} {
+		_, err := Text(template(t, text), nil)
+		require.Error(t, err)
+		assert.Regexp(t, want+"|takes too long", err, "whichever comes first on a busy machine")
+	}
+}
+
+// TestHeldUp is of a process that was held up while it wrote a letter: that was
+// given up as too slow, for good.
+func TestHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spent := &clock{last: time.Now()}
+		time.Sleep(time.Hour)
+		assert.False(t, spent.over())
+		steps := 0
+		for !spent.over() {
+			time.Sleep(maxStep / 10)
+			steps++
+		}
+		assert.InDelta(t, maxTime/(maxStep/10), steps, 11, "what takes long by itself ends")
+	})
+}
+
+func TestHTMLEscapes(t *testing.T) {
+	tpl, err := HTML(template(t, `<b title="{{.summary}}">{{.summary}}</b>{{range .alerts}}<i>{{.twin}}</i>{{end}}`))
+	require.NoError(t, err)
+	o := alert()
+	o.Summary = `<script>"x"`
+	got, err := tpl.Write(&o, now)
+	require.NoError(t, err)
+	assert.Equal(t, `<b title="&lt;script&gt;&#34;x&#34;">&lt;script&gt;&#34;x&#34;</b><i>machine_1</i>`, got)
+}
+
+func TestKinds(t *testing.T) {
+	const text = `{{.kind}} {{.twin}}: {{.summary}}{{range .alerts}}[{{.severity}}{{get .labels "site"}}]{{end}}`
+	tpl, err := Text(template(t, text), nil)
+	require.NoError(t, err)
+	for kind, want := range map[rules.Kind]string{
+		rules.Output:       "output machine_1_status: output of machine_1_status: {}",
+		rules.Notification: "notification : 1 firing, 1 resolved: heat[critical][critical]",
+	} {
+		got, err := tpl.Write(&samples([]rules.Kind{kind})[0].outcome, now)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+}
+
+// TestFailsLater is of what no sample shows.
+func TestFailsLater(t *testing.T) {
+	tpl, err := Text(template(t, `{{if eq .twin "machine_9"}}{{.ack.nowhere}}{{end}}`), nil)
+	require.NoError(t, err)
+	o := alert()
+	o.Twin = "machine_9"
+	_, err = tpl.Write(&o, now)
+	require.ErrorContains(t, err, `map has no entry for key "nowhere"`)
+}
+
+func FuzzTemplate(f *testing.F) {
+	f.Add(`{{.summary}} {{range .alerts}}{{.severity | upper}}{{end}}`, `{"a":1}`)
+	f.Add(`{{range $i := 10}}{{$i}}{{end}}{{with get .labels "x"}}{{.}}{{end}}`, `{}`)
+	f.Fuzz(func(t *testing.T, text, data string) {
+		raw, err := strictjson.Value("t", text)
+		if err != nil {
+			return
+		}
+		o := alert()
+		o.Data = []byte(data)
+		for _, read := range []func() (*Template, error){
+			func() (*Template, error) { return Text(raw, nil) },
+			func() (*Template, error) { return HTML(raw) },
+		} {
+			if tpl, err := read(); err == nil {
+				letter, err := tpl.Write(&o, now)
+				if err == nil && len(letter) > MaxBytes {
+					t.Fatal("too long")
+				}
+			}
+		}
+	})
+}

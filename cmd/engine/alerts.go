@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/user"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -80,7 +81,18 @@ var alertActions = []alertAction{
 }
 
 func (d *desk) addBy(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&d.by, "by", os.Getenv("USER"), "who does it")
+	cmd.Flags().StringVar(&d.by, "by", me(), "who does it")
+}
+
+// me is who runs the command. Not every shell says so: in a container none does.
+func me() string {
+	if name := os.Getenv("USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
 }
 
 func (d *desk) addComment(cmd *cobra.Command) {
@@ -152,6 +164,15 @@ func wantSome(what string) cobra.PositionalArgs {
 	}
 }
 
+func wantOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return wrongUse("%s: got %d arguments; want one %s", cmd.CommandPath(), len(args), what)
+		}
+		return nil
+	}
+}
+
 // alert is what the commands read of an alert.
 type alert struct {
 	ID, Status, Severity, Interaction, Rule, Twin, Feed, Summary string
@@ -214,15 +235,6 @@ func (d *desk) find(ctx context.Context, query url.Values) ([]json.RawMessage, e
 	var answer struct{ Alerts []json.RawMessage }
 	err := d.ask(ctx, http.MethodGet, "/api/v1/alerts?"+query.Encode(), nil, &answer)
 	return answer.Alerts, err
-}
-
-func printLines(out io.Writer, documents []json.RawMessage) error {
-	for _, doc := range documents {
-		if _, err := fmt.Fprintf(out, "%s\n", doc); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func printTable(out io.Writer, documents []json.RawMessage, now time.Time) error {
@@ -422,7 +434,7 @@ func (d *desk) actOn(cmd *cobra.Command, a alertAction, written string) error {
 
 func (d *desk) showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show all that is known of an alert, and what became of it",
+		Use: "show ID", Short: "Show all that is known of an alert, what became of it, and who was told",
 		Example: "  engine alerts show al_55n8fqhn",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -457,7 +469,11 @@ func (d *desk) show(ctx context.Context, written string, out io.Writer) error {
 	if err := d.ask(ctx, http.MethodGet, path+"/history", nil, &history); err != nil {
 		return err
 	}
-	return a.print(out, history.Events)
+	if err := a.print(out, history.Events); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	return d.listSent(ctx, path+"/deliveries", out)
 }
 
 // print writes what a person wants to know, and leaves out what is not there.

@@ -15,6 +15,7 @@ import (
 	"tocsin.internal/bus"
 	"tocsin.internal/engine"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 	"tocsin.internal/trials"
 	"tocsin.internal/twins"
 )
@@ -170,7 +171,7 @@ func (f *captureFlags) say(out io.Writer, dir string, c *trials.Capture, done *t
 	for _, file := range done.Files {
 		fmt.Fprintf(out, "written  %s\n", file)
 	}
-	fmt.Fprintf(out, "%s, %s\n", count(done.Samples, "sample"), count(done.Outcomes, "outcome"))
+	fmt.Fprintf(out, "%s, %s\n", words.Count(done.Samples, "sample"), words.Count(done.Outcomes, "outcome"))
 	switch {
 	case !done.Same:
 		fmt.Fprintln(out, "note: judged from these samples on, the rule as it runs now does not raise this alert at its time; the test wants what it does make of them")

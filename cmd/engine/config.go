@@ -17,6 +17,8 @@ import (
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/duration"
+	"tocsin.internal/sinks"
 	"tocsin.internal/twins"
 )
 
@@ -30,6 +32,7 @@ type config struct {
 		URL             string        `json:"url"`
 		Creds           string        `json:"creds"`
 		TLS             tlsConfig     `json:"tls"`
+		MQTT            mqttConfig    `json:"mqtt"`
 		Partitions      int           `json:"partitions"`
 		Replicas        int           `json:"replicas"`
 		ReplayWindow    time.Duration `json:"replayWindow"`
@@ -43,23 +46,28 @@ type config struct {
 				Existing bool `json:"existing"`
 				Purge    bool `json:"purge"`
 			} `json:"feed"`
-			Out    streamConfig `json:"out"`
-			Dead   streamConfig `json:"dead"`
-			Alerts streamConfig `json:"alerts"`
-			Notify streamConfig `json:"notify"`
-			Shadow streamConfig `json:"shadow"`
+			Out        streamConfig `json:"out"`
+			Dead       streamConfig `json:"dead"`
+			Alerts     streamConfig `json:"alerts"`
+			Notify     streamConfig `json:"notify"`
+			Shadow     streamConfig `json:"shadow"`
+			Deliveries streamConfig `json:"deliveries"`
+			Sent       streamConfig `json:"sent"`
 		} `json:"streams"`
 	} `json:"bus"`
 	Pool struct {
 		ID    string        `json:"id"`    // of this worker; default a new one
 		Lease time.Duration `json:"lease"` // after how long without a sign of life others take over
 	} `json:"pool"`
-	HTTP struct {
-		Listen string `json:"listen"`
-		Admin  string `json:"admin"`
-	} `json:"http"`
-	Rules string `json:"rules"`
-	Twins struct {
+	HTTP  httpConfig  `json:"http"`
+	Stomp stompConfig `json:"stomp"`
+	Auth  authConfig  `json:"auth"`
+	Space struct {
+		Host string `json:"host"` // id of the host; default one that goes with bus.prefix
+	} `json:"space"`
+	Notifications notifyConfig `json:"notifications"`
+	Rules         string       `json:"rules"`
+	Twins         struct {
 		Files      []string `json:"files"`
 		Unknown    string   `json:"unknown"`
 		CreateFrom string   `json:"createFrom"`
@@ -100,22 +108,25 @@ type tlsConfig struct {
 
 // part is one source or sink.
 type part struct {
-	Name    string          `json:"name" strict:"required"`
-	Kind    strictjson.Raw  `json:"kind" strict:"required"`
-	Outcome strictjson.Raw  `json:"outcome"` // sinks: the one kind of outcome it gets; absent = all
-	Workers int             `json:"workers"` // sinks: deliveries at a time
-	Order   strictjson.Raw  `json:"order"`   // sinks: "twin"
-	Rate    strictjson.Raw  `json:"rate"`    // sinks: deliveries in a time, at most
-	Burst   int             `json:"burst"`   // sinks: of them at once
-	Retry   []time.Duration `json:"retry"`   // sinks: waits between attempts
-	Quiet   bool            `json:"quiet"`   // sinks: it gets what nobody is to be told of, too
-	With    strictjson.Raw  `json:"with"`
+	Name    string         `json:"name" strict:"required"`
+	Kind    strictjson.Raw `json:"kind" strict:"required"`
+	Outcome strictjson.Raw `json:"outcome"` // sinks: the one kind of outcome it gets; absent = all
+	Workers int            `json:"workers"` // sinks: deliveries at a time
+	Order   strictjson.Raw `json:"order"`   // sinks: "twin"
+	Rate    strictjson.Raw `json:"rate"`    // sinks: deliveries in a time, at most
+	Burst   int            `json:"burst"`   // sinks: of them at once
+	Retry   []wait         `json:"retry"`   // sinks: waits between attempts
+	Quiet   bool           `json:"quiet"`   // sinks: it gets what nobody is to be told of, too
+	Match   strictjson.Raw `json:"match"`   // sinks: matchers of what it gets, absent = all
+	With    strictjson.Raw `json:"with"`
 }
 
 func defaultConfig() config {
 	var c config
 	c.Bus.Dir = "data"
 	c.HTTP.Listen = "127.0.0.1:8080"
+	c.Auth = defaultAuth()
+	c.HTTP.MaxConnections = defaultConnections
 	c.MaxSampleBytes = engine.DefaultMaxSampleBytes
 	c.DrainTimeout = 30 * time.Second
 	c.SnapshotEvery = 30 * time.Second
@@ -171,6 +182,8 @@ func (c *config) checkSettings(raw strictjson.Raw) error {
 		for _, name := range path {
 			if m := at.Member(name); !m.IsZero() {
 				at = m
+			} else if i, err := strconv.Atoi(name); err == nil && i < len(at.Elems()) {
+				at = at.Elems()[i]
 			}
 		}
 		if err != nil {
@@ -180,8 +193,11 @@ func (c *config) checkSettings(raw strictjson.Raw) error {
 	for _, w := range c.busConfig().Check() {
 		note(errors.New(w.What), append([]string{"bus"}, w.Path...)...)
 	}
-	note(checkListen(c.HTTP.Listen), "http", "listen")
-	note(checkAdmin(c.HTTP.Admin), "http", "admin")
+	c.Bus.MQTT.check(note)
+	c.HTTP.check(c.Auth.Mode == "" || c.Auth.Mode == authNone, note)
+	c.Stomp.check(note)
+	c.Auth.check(note)
+	c.Notifications.check(note)
 	note(checkWorkerID(c.Pool.ID), "pool", "id")
 	if c.Pool.Lease < bus.MinLease || c.Pool.Lease > time.Minute {
 		note(fmt.Errorf("got %s; want 1s to 1m", c.Pool.Lease), "pool", "lease")
@@ -285,7 +301,7 @@ func (c *config) makeSources(s surroundings) ([]engine.NamedSource, error) {
 		if p.Kind.IsZero() {
 			continue // said already: it is missing
 		}
-		for name, has := range map[string]bool{"outcome": !p.Outcome.IsZero(), "workers": p.Workers != 0, "order": !p.Order.IsZero(), "rate": !p.Rate.IsZero(), "burst": p.Burst != 0, "retry": p.Retry != nil, "quiet": p.Quiet} {
+		for name, has := range map[string]bool{"outcome": !p.Outcome.IsZero(), "workers": p.Workers != 0, "order": !p.Order.IsZero(), "rate": !p.Rate.IsZero(), "burst": p.Burst != 0, "retry": p.Retry != nil, "quiet": p.Quiet, "match": !p.Match.IsZero()} {
 			if has {
 				errs = append(errs, p.Kind.At.Errorf("source %q has %q; only sinks do", p.Name, name))
 			}
@@ -308,6 +324,7 @@ func (c *config) makeSources(s surroundings) ([]engine.NamedSource, error) {
 func (c *config) makeSinks(s surroundings) ([]engine.NamedSink, error) {
 	var out []engine.NamedSink
 	var errs []error
+	held := map[string]string{}
 	for _, p := range c.Sinks {
 		if p.Kind.IsZero() {
 			continue
@@ -317,19 +334,40 @@ func (c *config) makeSinks(s surroundings) ([]engine.NamedSink, error) {
 			errs = append(errs, err)
 			continue
 		}
-		sink, sinkErr := newSink(p.settings(), s)
 		kind, kindErr := outcomeKind(p.Outcome)
+		if s.takes = nil; kind != "" {
+			s.takes = []rules.Kind{kind}
+		}
+		if kind == rules.Alert {
+			s.takes = append(s.takes, rules.Notification) // of a route that names it
+		}
+		sink, sinkErr := newSink(p.settings(), s)
 		byTwin, orderErr := sinkOrder(p.Order)
 		rate, rateErr := sinkRate(p.Rate)
-		if err := strictjson.Join(sinkErr, kindErr, orderErr, rateErr, p.checkPace()); err != nil {
+		match, matchErr := sinkMatch(p.Match)
+		if err := strictjson.Join(sinkErr, kindErr, orderErr, rateErr, matchErr, p.checkPace(), p.hold(sink, held)); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		out = append(out, engine.NamedSink{
-			Name: p.Name, Type: p.Kind.Str(), Kind: kind, Sink: sink, Workers: p.Workers, ByTwin: byTwin, Rate: rate, Burst: p.Burst, Retry: p.Retry, Quiet: p.Quiet,
+			Name: p.Name, Type: p.Kind.Str(), Kind: kind, Sink: sink, Workers: p.Workers, ByTwin: byTwin, Rate: rate, Burst: p.Burst, Retry: p.waits(), Quiet: p.Quiet, Match: match,
 		})
 	}
 	return out, strictjson.Join(append(errs, unique(c.Sinks)...)...)
+}
+
+// hold complains when another sink has what this one wants to have. held is by what.
+func (p part) hold(sink sinks.Sink, held map[string]string) error {
+	h, ok := sink.(sinks.Holder)
+	if !ok {
+		return nil
+	}
+	what := h.Holds()
+	if other, taken := held[what]; taken {
+		return p.With.At.Errorf("%s is that of the sink %q; want another", what, other)
+	}
+	held[what] = p.Name
+	return nil
 }
 
 // settings are the kind's own, none when they are left out.
@@ -359,7 +397,7 @@ func outcomeKind(raw strictjson.Raw) (rules.Kind, error) {
 	}
 	known := []string{string(rules.Alert), string(rules.Command), string(rules.Notification), string(rules.Output), string(rules.Sticker)}
 	if !slices.Contains(known, raw.Str()) {
-		return "", raw.At.Errorf("no outcome %s; want one of %s", raw.Shown(), strings.Join(known, ", "))
+		return "", raw.At.Errorf("no outcome %s%s", raw.Shown(), strictjson.OneOf(raw.Str(), known))
 	}
 	return rules.Kind(raw.Str()), nil
 }
@@ -375,12 +413,37 @@ func (p part) checkPace() error {
 	case p.Burst < 0 || p.Burst > 0 && p.Rate.IsZero():
 		return p.Kind.At.Errorf("sink %q has a burst of %d; want at least 1, beside a rate", p.Name, p.Burst)
 	}
-	for _, wait := range p.Retry {
-		if wait <= 0 {
-			return p.Kind.At.Errorf("sink %q waits %s before it tries again; want more than 0", p.Name, wait)
-		}
-	}
 	return nil
+}
+
+// wait is how long to wait before another attempt: more than nothing.
+type wait time.Duration
+
+// DecodeStrict implements strictjson.Decoder.
+func (w *wait) DecodeStrict(raw strictjson.Raw) error {
+	d, err := duration.Decode(raw)
+	*w = wait(d)
+	return err
+}
+
+// waits are those between the attempts; nil: nobody has said.
+func (p part) waits() []time.Duration {
+	if p.Retry == nil {
+		return nil
+	}
+	out := make([]time.Duration, len(p.Retry))
+	for i, w := range p.Retry {
+		out[i] = time.Duration(w)
+	}
+	return out
+}
+
+// sinkMatch reads what a sink gets; none: everything.
+func sinkMatch(raw strictjson.Raw) (alerts.Matchers, error) {
+	if raw.IsZero() {
+		return nil, nil
+	}
+	return alerts.DecodeLasting(raw)
 }
 
 // sinkOrder says whether a sink gets the outcomes of one twin in their order.
@@ -427,10 +490,10 @@ func (c *config) busConfig() bus.Config {
 	feed.Existing, feed.Purge = b.Streams.Feed.Existing, b.Streams.Feed.Purge
 	return bus.Config{
 		Dir: b.Dir, Listen: b.Listen, Durability: bus.Durability(b.Durability), URL: b.URL, Creds: b.Creds,
-		TLS: bus.TLS(b.TLS), Partitions: b.Partitions, ReplayWindow: b.ReplayWindow, DuplicateWindow: b.DuplicateWindow,
+		MQTT: bus.MQTT{Listen: b.MQTT.Listen}, TLS: bus.TLS(b.TLS), Partitions: b.Partitions, ReplayWindow: b.ReplayWindow, DuplicateWindow: b.DuplicateWindow,
 		Replicas: b.Replicas, Commit: bus.Commit(b.Commit), Prefix: b.Prefix, FeedSubject: b.FeedSubject,
 		Streams: bus.Streams{
-			Feed: feed, Out: b.Streams.Out.bus(), Dead: b.Streams.Dead.bus(), Alerts: b.Streams.Alerts.bus(), Notify: b.Streams.Notify.bus(), Shadow: b.Streams.Shadow.bus(),
+			Feed: feed, Out: b.Streams.Out.bus(), Dead: b.Streams.Dead.bus(), Alerts: b.Streams.Alerts.bus(), Notify: b.Streams.Notify.bus(), Shadow: b.Streams.Shadow.bus(), Deliveries: b.Streams.Deliveries.bus(), Sent: b.Streams.Sent.bus(),
 		},
 	}
 }
@@ -477,7 +540,7 @@ func (c *config) overlay(environ []string) (warnings []string, err error) {
 	var errs []error
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, "TOCSIN_") || name == urlVariable {
+		if !strings.HasPrefix(name, "TOCSIN_") || name == urlVariable || name == tokenVariable {
 			continue
 		}
 		field, ok := fields[name]

@@ -44,7 +44,7 @@ Exit codes: 0 fine; 1 the engine is not there or says no; 2 wrong use.`,
   engine deadletters retry 17 18
   engine deadletters retry --all --reason "unknown twin" --dry-run
   engine deadletters drop --all --twin machine_7`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.list(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	d.addURL(cmd)
@@ -104,29 +104,22 @@ func (d *letterDesk) list(ctx context.Context, out io.Writer) error {
 	if err := d.ask(ctx, http.MethodGet, lettersPath+"?"+query.Encode(), nil, &found); err != nil {
 		return err
 	}
-	if d.json {
-		return printLines(out, found.DeadLetters)
-	}
-	if len(found.DeadLetters) == 0 {
-		_, err := fmt.Fprintln(out, "no dead letters")
+	listed := len(found.DeadLetters)
+	if err := letterTable.print(out, d.json, found.DeadLetters); err != nil || d.json || listed == 0 {
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SEQ\tWHEN\tSTAGE\tTWIN/FEED\tSINK\tATTEMPTS\tREASON")
-	for _, doc := range found.DeadLetters {
-		var l engine.Letter
-		if err := json.Unmarshal(doc, &l); err != nil {
-			return exit{exitNo, err}
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Seq, clock(l.At), l.Stage, printable(whose(&l)), printable(toWhom(&l)), attempts(&l), printable(l.Reason))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if left := found.Total - len(found.DeadLetters); left > 0 {
+	if left := found.Total - listed; left > 0 {
 		fmt.Fprintf(out, "and %d older ones: want a filter or a greater --limit\n", left)
 	}
 	return nil
+}
+
+var letterTable = table[engine.Letter]{
+	none:   "no dead letters",
+	header: "SEQ\tWHEN\tSTAGE\tTWIN/FEED\tSINK\tATTEMPTS\tREASON",
+	row: func(w io.Writer, l *engine.Letter) {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Seq, clock(l.At), l.Stage, printable(whose(l)), printable(toWhom(l)), attempts(l), printable(l.Reason))
+	},
 }
 
 // whose is the twin and the feed of a letter, as far as it names them.

@@ -18,6 +18,7 @@ import (
 	"tocsin.internal/bus"
 	"tocsin.internal/engine"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 	"tocsin.internal/sources"
 	"tocsin.internal/twins"
 )
@@ -348,7 +349,7 @@ func (p *plant) live(round int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.screen.status(fmt.Sprintf("round %d  %s  %s  %d overheating  %.0f samples/s",
-		round, count(p.sent, "sample"), count(p.heard, "output"), p.overheating, p.rate()))
+		round, words.Count(p.sent, "sample"), words.Count(p.heard, "output"), p.overheating, p.rate()))
 }
 
 func (p *plant) rate() float64 {
@@ -362,8 +363,8 @@ func (p *plant) rate() float64 {
 func (p *plant) summary() {
 	p.screen.status("")
 	p.screen.say(fmt.Sprintf("%s, %s, %s, %s, %d overheating; %s raised, %d cleared; %s samples/s",
-		count(len(p.labels)-p.outputTwins, "machine"), count(p.outputTwins, "output twin"), count(p.sent, "sample"), count(p.heard, "output"),
-		p.overheating, count(p.raised, "alert"), p.cleared, short(p.rate())))
+		words.Count(len(p.labels)-p.outputTwins, "machine"), words.Count(p.outputTwins, "output twin"), words.Count(p.sent, "sample"), words.Count(p.heard, "output"),
+		p.overheating, words.Count(p.raised, "alert"), p.cleared, short(p.rate())))
 }
 
 // screen shows the story: in colour and with a live last line on a terminal,

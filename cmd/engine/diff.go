@@ -11,6 +11,7 @@ import (
 	"tocsin.internal/backtest"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 )
 
 type diffFlags struct {
@@ -56,7 +57,7 @@ file cannot be read.`,
 
 func twoRuleSets(_ *cobra.Command, args []string) error {
 	if len(args) != 2 {
-		return wrongUse("engine diff: %s; want OLD and NEW, files or folders of interactions", count(len(args), "argument"))
+		return wrongUse("engine diff: %s; want OLD and NEW, files or folders of interactions", words.Count(len(args), "argument"))
 	}
 	return nil
 }
@@ -121,7 +122,7 @@ func (f *diffFlags) limits(c *backtest.Comparison) error {
 		{c.Total.Gone, f.maxGone, "gone", "--max-gone"},
 	} {
 		if l.most >= 0 && l.n > l.most {
-			errs = append(errs, fmt.Errorf("%s %s; %s allows %d", count(l.n, "alert"), l.what, l.flag, l.most))
+			errs = append(errs, fmt.Errorf("%s %s; %s allows %d", words.Count(l.n, "alert"), l.what, l.flag, l.most))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

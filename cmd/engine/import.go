@@ -17,6 +17,7 @@ import (
 	"tocsin.internal/rules/importer"
 	"tocsin.internal/rules/importer/iotevents"
 	"tocsin.internal/rules/importer/thingsboard"
+	"tocsin.internal/rules/words"
 )
 
 // importers is THE table of systems whose rules can be taken over.
@@ -61,7 +62,7 @@ cannot be read or written.`,
 			case len(args) == 0:
 				return wrongUse("engine import: from what? Want one of %s", strings.Join(known, ", "))
 			case importers[args[0]] == nil:
-				return wrongUse("engine import: no system %q%s", args[0], orOneOf(strictjson.DidYouMean(args[0], known), known))
+				return wrongUse("engine import: no system %q%s", args[0], strictjson.OneOf(args[0], known))
 			case len(args) == 1:
 				return wrongUse("engine import %s: want at least one file", args[0])
 			}
@@ -177,6 +178,6 @@ func printReport(r *importer.Result, w io.Writer) {
 			fmt.Fprintf(w, "  %v\n", line)
 		}
 	}
-	fmt.Fprintf(w, "\n%s: %d parts the same, %d nearly, %d not taken over\n", count(len(r.Documents), "interaction"),
+	fmt.Fprintf(w, "\n%s: %d parts the same, %d nearly, %d not taken over\n", words.Count(len(r.Documents), "interaction"),
 		len(r.Of(importer.Exact)), len(r.Of(importer.Approximate)), len(r.Of(importer.Lost)))
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -76,7 +75,7 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
   engine alerts severity=critical`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -97,22 +96,30 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
 		schemaCommand(),
 		importCommand(),
 		alertsCommand(),
+		listenCommand(),
 		rulesCommand(),
+		routesCommand(),
 		deadLettersCommand(),
+		stickersCommand(),
+		subscriptionsCommand(),
+		deliveriesCommand(),
+		keyCommand(),
+		accountCommand(),
+		userCommand(),
 		versionCommand(),
 	)
 	return root
 }
 
-// orOneOf is the hint, or else the list of what is known.
-func orOneOf(hint string, known []string) string {
-	if hint != "" {
-		return hint
-	}
-	return "; want one of " + strings.Join(known, ", ")
-}
-
 // wrongUse is the error of an argument that cannot be used.
 func wrongUse(format string, args ...any) error {
 	return exit{exitWrong, fmt.Errorf(format, args...)}
+}
+
+// onlyVerbs are the arguments of a command that has others below it: none.
+func onlyVerbs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return wrongUse("%s: no command %q%s", cmd.CommandPath(), args[0], didYouMean(args[0], subcommands(cmd)))
 }

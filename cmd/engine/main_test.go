@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"tocsin.internal/internal/porttest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/assert"
@@ -33,21 +34,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("PORT", fmt.Sprint(freePort(t)))
-			e.Setenv("NATS_PORT", fmt.Sprint(freePort(t)))
+			e.Setenv("PORT", fmt.Sprint(porttest.Port(t)))
+			e.Setenv("NATS_PORT", fmt.Sprint(porttest.Port(t)))
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"http": httpCmd, "await": awaitCmd, "capture": captureCmd},
 	})
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close() //nolint:errcheck // it was only asked for
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // request gives the status and the body of an answer.
@@ -66,13 +59,21 @@ func request(ctx context.Context, method, url, body string, header http.Header) 
 	return resp.StatusCode, string(b), err
 }
 
+// shown is the token of the environment, as commands show it.
+func shown(ts *testscript.TestScript) http.Header {
+	if token := ts.Getenv(tokenVariable); token != "" {
+		return http.Header{"Authorization": {"Bearer " + token}}
+	}
+	return nil
+}
+
 // httpCmd is: http METHOD PATH [FILE]. The status and body become stdout.
 func httpCmd(ts *testscript.TestScript, _ bool, args []string) {
 	body := ""
 	if len(args) > 2 {
 		body = ts.ReadFile(args[2])
 	}
-	status, text, err := request(context.Background(), args[0], "http://127.0.0.1:"+ts.Getenv("PORT")+args[1], body, nil)
+	status, text, err := request(context.Background(), args[0], "http://127.0.0.1:"+ts.Getenv("PORT")+args[1], body, shown(ts))
 	ts.Check(err)
 	_, err = fmt.Fprintf(ts.Stdout(), "%d %s\n", status, text)
 	ts.Check(err)
@@ -81,9 +82,9 @@ func httpCmd(ts *testscript.TestScript, _ bool, args []string) {
 // awaitCmd is: await PATH TEXT: waits until the answer holds the text.
 func awaitCmd(ts *testscript.TestScript, _ bool, args []string) {
 	last := ""
-	for range 400 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		var err error
-		_, last, err = request(context.Background(), http.MethodGet, "http://127.0.0.1:"+ts.Getenv("PORT")+args[0], "", nil)
+		_, last, err = request(context.Background(), http.MethodGet, "http://127.0.0.1:"+ts.Getenv("PORT")+args[0], "", shown(ts))
 		if err == nil && strings.Contains(last, args[1]) {
 			return
 		}
@@ -105,13 +106,13 @@ func captureCmd(ts *testscript.TestScript, _ bool, args []string) {
 func TestEnvironmentOverlay(t *testing.T) {
 	c := defaultConfig()
 	warnings, err := c.overlay([]string{
-		"HOME=/", "TOCSIN_HTTP_LISTEN=127.0.0.1:9", "TOCSIN_BUS_PARTITIONS=4", "TOCSIN_DRAINTIMEOUT=5s", "TOCSIN_LOG_LEVL=debug", "TOCSIN_SERVICE_HOST=10.0.0.1",
+		"HOME=/", "TOCSIN_HTTP_LISTEN=127.0.0.1:9", "TOCSIN_BUS_PARTITIONS=4", "TOCSIN_DRAINTIMEOUT=5s", "TOCSIN_LOG_LEVL=debug", "TOCSIN_PORT_8080_TCP_ADDR=10.0.0.1",
 	})
 	require.NoError(t, err)
 	assert.Equal(t, "127.0.0.1:9", c.HTTP.Listen)
 	assert.Equal(t, 4, c.Bus.Partitions)
 	assert.Equal(t, 5*time.Second, c.DrainTimeout)
-	assert.Equal(t, []string{`TOCSIN_LOG_LEVL is no setting; did you mean "TOCSIN_LOG_LEVEL"?`, "TOCSIN_SERVICE_HOST is no setting"}, warnings)
+	assert.Equal(t, []string{`TOCSIN_LOG_LEVL is no setting; did you mean "TOCSIN_LOG_LEVEL"?`, "TOCSIN_PORT_8080_TCP_ADDR is no setting"}, warnings)
 	_, err = c.overlay([]string{"TOCSIN_BUS_PARTITIONS=many", "TOCSIN_DRAINTIMEOUT=5"})
 	require.EqualError(t, err, "TOCSIN_BUS_PARTITIONS:1:1: got \"many\"; want a whole number\n"+
 		`TOCSIN_DRAINTIMEOUT:1:1: got "5"; want a duration with its unit, such as "90s" or "15m"`)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,7 +23,7 @@ type process struct {
 	dir  string
 	port int
 	cmd  *exec.Cmd
-	log  bytes.Buffer
+	log  paper
 }
 
 func (p *process) start() {
@@ -36,7 +35,7 @@ func (p *process) start() {
 	require.Eventually(p.t, func() bool {
 		status, _, err := request(p.t.Context(), http.MethodGet, p.url("/readyz"), "", nil)
 		return err == nil && status == http.StatusOK
-	}, 30*time.Second, 10*time.Millisecond, "%s", &p.log)
+	}, time.Minute, 10*time.Millisecond, "%s", &p.log)
 }
 
 func (p *process) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", p.port, path) }
@@ -44,4 +43,6 @@ func (p *process) url(path string) string { return fmt.Sprintf("http://127.0.0.1
 func (p *process) kill() {
 	p.cmd.Process.Kill() //nolint:errcheck // it may be dead already
 	p.cmd.Wait()         //nolint:errcheck // killed is what it is meant to be
+	// What is sent next goes to the process that is there then.
+	http.DefaultClient.CloseIdleConnections()
 }

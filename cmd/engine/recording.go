@@ -20,6 +20,7 @@ import (
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
 	"tocsin.internal/rules/duration"
+	"tocsin.internal/rules/words"
 	"tocsin.internal/sources"
 	"tocsin.internal/twins"
 )
@@ -226,7 +227,7 @@ func (r *recording) openStream(ctx context.Context) error {
 	if err != nil {
 		return exit{exitWrong, err}
 	}
-	r.name = c.Bus.URL
+	r.name = bus.Redacted(c.Bus.URL)
 	if c.Bus.URL == "" {
 		if _, err := os.Stat(c.Bus.Dir); err != nil {
 			return exit{exitWrong, err}
@@ -335,7 +336,7 @@ func (r *recording) ruleSet(name string, loaded map[string]*rules.Program) (back
 	if len(r.running) == 0 {
 		return backtest.Set{}, exit{exitNo, fmt.Errorf("%s: no rules run on it, and none have", r.name)}
 	}
-	return backtest.Set{Name: fmt.Sprintf("current (%s of %s)", count(len(r.running), "interaction"), r.name), Programs: r.running}, nil
+	return backtest.Set{Name: fmt.Sprintf("current (%s of %s)", words.Count(len(r.running), "interaction"), r.name), Programs: r.running}, nil
 }
 
 // current names the rules that run on the bus whose stream is judged.

@@ -17,6 +17,7 @@ import (
 	"tocsin.internal/backtest"
 	"tocsin.internal/engine"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 )
 
 type replayFlags struct {
@@ -180,7 +181,7 @@ func (f *replayFlags) limit(alerts int) error {
 	if f.maxAlerts < 0 || alerts <= f.maxAlerts {
 		return nil
 	}
-	return exit{exitNo, fmt.Errorf("%s; --max-alerts allows %d", count(alerts, "alert"), f.maxAlerts)}
+	return exit{exitNo, fmt.Errorf("%s; --max-alerts allows %d", words.Count(alerts, "alert"), f.maxAlerts)}
 }
 
 // output is where the outcomes go.
@@ -215,14 +216,14 @@ func (p *printer) write(outcomes []rules.Outcome) error {
 func summary(w io.Writer, run *backtest.Run, took time.Duration) {
 	fmt.Fprintf(w, "%s, %.2f s, %s samples/s\n", run.Describe(), took.Seconds(), short(float64(run.Samples)/max(took.Seconds(), 1e-9)))
 	if run.Unreadable > 0 {
-		fmt.Fprintf(w, "%s could not be judged; live they would be dead letters\n", count(run.Unreadable, "line"))
+		fmt.Fprintf(w, "%s could not be judged; live they would be dead letters\n", words.Count(run.Unreadable, "line"))
 	}
 }
 
 // kinds says how many outcomes of each kind there are.
 func kinds(w io.Writer, v *backtest.Verdict) {
 	for _, kind := range slices.Sorted(maps.Keys(v.Kinds)) {
-		fmt.Fprintf(w, "%s\n", count(v.Kinds[kind], string(kind)))
+		fmt.Fprintf(w, "%s\n", words.Count(v.Kinds[kind], string(kind)))
 	}
 }
 
@@ -246,6 +247,7 @@ func funnelLine(f *rules.Funnel) string {
 		{f.Lost, "without room"},
 		{f.Held, "held by for"},
 		{f.Quiet, "suppressed"},
+		{f.NotMade, "not made"},
 	} {
 		if part.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
@@ -283,15 +285,15 @@ func funnels(w io.Writer, run *backtest.Run) error {
 // totals says how many alerts there are, for how long, and how they lie.
 func totals(w io.Writer, run *backtest.Run) {
 	t := run.Verdicts[0].Total(run.Last, backtest.Every)
-	if t.Outputs > 0 {
-		fmt.Fprintln(w, count(t.Outputs, "output"))
+	for _, kind := range slices.Sorted(maps.Keys(t.Made)) {
+		fmt.Fprintln(w, words.Count(t.Made[kind], string(kind)))
 	}
 	if t.Alerts == 0 {
 		fmt.Fprintln(w, "no alert would have been raised")
 		return
 	}
 	fmt.Fprintf(w, "%s raised, %.1f a week, %d still firing at the end, %s in alarm, %d again within %s of the last\n",
-		count(t.Alerts, "alert"), run.PerWeek(t.Alerts), t.Open, backtest.Minutes(t.InAlarm), t.Flapping, backtest.Span(backtest.Again))
+		words.Count(t.Alerts, "alert"), run.PerWeek(t.Alerts), t.Open, backtest.Minutes(t.InAlarm), t.Flapping, backtest.Span(backtest.Again))
 }
 
 // short writes a rate for people: 812, 53k, 1.2M.

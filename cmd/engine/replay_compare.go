@@ -14,6 +14,7 @@ import (
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 )
 
 // compare says what the second set of rules does otherwise than the first.
@@ -39,7 +40,7 @@ func (r *recording) compare(ctx context.Context, sets []backtest.Set, stderr io.
 	}
 	r.begins(run.First, stderr)
 	if run.Unreadable > 0 {
-		fmt.Fprintf(stderr, "%s could not be judged; live they would be dead letters\n", count(run.Unreadable, "line"))
+		fmt.Fprintf(stderr, "%s could not be judged; live they would be dead letters\n", words.Count(run.Unreadable, "line"))
 	}
 	return backtest.Compare(run), nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"tocsin.internal/engine"
 	"tocsin.internal/rules"
+	"tocsin.internal/rules/words"
 )
 
 // rulesDesk is the commands about the rules of a running engine.
@@ -54,12 +55,7 @@ a difference; 2 wrong use.`,
   engine rules log
   engine rules rollback 4 --message "too many alerts"
   engine rules pull rules`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return wrongUse("%s: no command %q%s", cmd.CommandPath(), args[0], didYouMean(args[0], subcommands(cmd)))
-			}
-			return nil
-		},
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.list(cmd) },
 	}
 	d.addURL(cmd)
@@ -154,7 +150,7 @@ func printInteraction(w io.Writer, in *engine.InteractionStatus) {
 	for i := range in.Rules {
 		r := &in.Rules[i]
 		fired := "-"
-		if r.Kind == "alert" {
+		if r.Kind != "transformation" {
 			fired = strconv.FormatUint(r.Raised, 10)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\n", printable(in.ID+"/"+r.Rule), modeOf(in, r.Mode), shortRevision(in.Revision),
@@ -319,13 +315,14 @@ func stagesOf(r *engine.RuleStatus) []stage {
 		{"suppressed", r.Quiet, true},
 		{"silenced", r.Silenced, true},
 		{"fired", r.Raised, false},
+		{"not made: a text did not fit", r.NotMade, true},
 		{"given up by a sink", r.Undelivered, true},
 		{"delivered", r.Delivered, false},
 	}
 	out := stages[:0]
 	for _, s := range stages {
-		rare := s.n == 0 && (s.name == "failed" || s.name == "given up by a sink" || strings.HasPrefix(s.name, "not changed"))
-		if !rare && (s.name != "fired" || r.Kind == "alert") {
+		rare := s.n == 0 && (s.name == "failed" || s.name == "given up by a sink" || strings.HasPrefix(s.name, "not "))
+		if !rare && (s.name != "fired" || r.Kind != "transformation") {
 			out = append(out, s)
 		}
 	}
@@ -382,10 +379,10 @@ func showStages(out io.Writer, stages []stage, in *engine.InteractionStatus, r *
 // showComparison says how a shadow alert did beside the live one.
 func showComparison(out io.Writer, c *engine.Comparison) error {
 	if c.Of == "" {
-		_, err := fmt.Fprintf(out, "  as a shadow: %s since %s; %s\n", count(c.Shadow, "alert"), clock(c.Since), printable(c.Note))
+		_, err := fmt.Fprintf(out, "  as a shadow: %s since %s; %s\n", words.Count(c.Shadow, "alert"), clock(c.Since), printable(c.Note))
 		return err
 	}
-	fmt.Fprintf(out, "  beside %s since %s: %s, %d live\n", printable(c.Of), clock(c.Since), count(c.Shadow, "alert"), c.Live)
+	fmt.Fprintf(out, "  beside %s since %s: %s, %d live\n", printable(c.Of), clock(c.Since), words.Count(c.Shadow, "alert"), c.Live)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "    both\t%d\t%d earlier, %d later\n", c.Both, c.Earlier, c.Later)
 	fmt.Fprintf(w, "    only the shadow\t%d\n", c.OnlyShadow)

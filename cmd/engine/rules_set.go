@@ -22,13 +22,14 @@ import (
 
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
+	"tocsin.internal/rules/words"
 )
 
 func didYouMean(written string, known []string) string { return strictjson.DidYouMean(written, known) }
 
 // addChange adds the flags of what changes the set.
 func (d *rulesDesk) addChange(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&d.by, "by", os.Getenv("USER"), "who does it")
+	cmd.Flags().StringVar(&d.by, "by", me(), "who does it")
 	cmd.Flags().StringVarP(&d.message, "message", "m", "", "why")
 	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "only check, and say what would change")
 	cmd.Flags().Int64Var(&d.expect, "expect", -1, "the revision that the server must be at, 0 for none yet; default: whichever")
@@ -99,7 +100,7 @@ func printPushed(out, warnings io.Writer, p *engine.Pushed) error {
 	differs := len(p.Added)+len(p.Changed)+len(p.Removed) > 0
 	switch {
 	case !differs:
-		_, err := fmt.Fprintf(out, "nothing to change: the server is at revision %d with the same %s\n", p.Was, count(p.Same, "document"))
+		_, err := fmt.Fprintf(out, "nothing to change: the server is at revision %d with the same %s\n", p.Was, words.Count(p.Same, "document"))
 		return err
 	case p.DryRun:
 		fmt.Fprintf(out, "would become revision %d\n", p.Was+1)
@@ -115,7 +116,7 @@ func printPushed(out, warnings io.Writer, p *engine.Pushed) error {
 		}
 	}
 	if p.Same > 0 {
-		fmt.Fprintf(out, "  %-8s %s\n", "same", count(p.Same, "document"))
+		fmt.Fprintf(out, "  %-8s %s\n", "same", words.Count(p.Same, "document"))
 	}
 	return nil
 }
@@ -274,7 +275,7 @@ func (d *rulesDesk) pull(cmd *cobra.Command, into string) error {
 		}
 	}
 	d.strangers(cmd.ErrOrStderr(), into, s.Documents)
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s in %s, %d written\n", s.Revision, count(len(s.Documents), "document"), into, len(todo))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s in %s, %d written\n", s.Revision, words.Count(len(s.Documents), "document"), into, len(todo))
 	return err
 }
 

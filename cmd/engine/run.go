@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,6 +20,10 @@ import (
 	"golang.org/x/term"
 
 	"tocsin.internal/api"
+	"tocsin.internal/api/access"
+	"tocsin.internal/api/ledgers"
+	"tocsin.internal/api/stickers"
+	"tocsin.internal/api/stomp"
 	"tocsin.internal/bus"
 	"tocsin.internal/engine"
 	"tocsin.internal/internal/strictjson"
@@ -92,7 +97,13 @@ func loadConfig(f runFlags, environ []string) (c config, warnings []string, err 
 	if err := checkAdmin(c.HTTP.Admin); err != nil {
 		return c, nil, fmt.Errorf("http.admin: %w", err)
 	}
-	return c, warnings, nil
+	if err := c.Auth.wrong(); err != nil {
+		return c, nil, err
+	}
+	if path, err := c.exposed(); err != nil {
+		return c, nil, fmt.Errorf("%s: %w", strings.Join(path, "."), err)
+	}
+	return c, slices.Concat(warnings, c.authWarnings(), c.mqttWarnings()), nil
 }
 
 // stdoutSink prints outcomes when nobody has said where they go.
@@ -104,7 +115,16 @@ func stdoutSink() part {
 	return part{Name: "stdout", Kind: raw.Member("kind")}
 }
 
+// runEngine runs until ctx ends. It is no error to be stopped while it starts.
 func runEngine(ctx context.Context, f runFlags, stdout, stderr io.Writer) error {
+	err := startAndRun(ctx, f, stdout, stderr)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func startAndRun(ctx context.Context, f runFlags, stdout, stderr io.Writer) error {
 	c, warnings, err := loadConfig(f, os.Environ())
 	if err != nil {
 		return exit{exitWrong, err}
@@ -120,12 +140,21 @@ func runEngine(ctx context.Context, f runFlags, stdout, stderr io.Writer) error 
 	if err != nil {
 		return exit{exitWrong, err}
 	}
-	b, err := bus.Open(ctx, c.busConfig())
+	ring, err := c.Auth.openKeys(log)
+	if err != nil {
+		return exit{exitWrong, err}
+	}
+	place := c.busConfig()
+	if place.MQTT.TLS, err = api.ServerTLS("bus.mqtt.tls", api.TLS(c.Bus.MQTT.TLS), log); err != nil {
+		return exit{exitNo, err}
+	}
+	b, err := bus.Open(ctx, place)
 	if err != nil {
 		return exit{busExit(err), err}
 	}
 	defer b.Close()
-	s := surroundings{stdout: stdout, bus: b}
+	var e *engine.Engine
+	s := surroundings{stdout: stdout, bus: b, engine: func() *engine.Engine { return e }}
 	sourceList, err := c.makeSources(s)
 	if err != nil {
 		return exit{exitWrong, err}
@@ -138,10 +167,15 @@ func runEngine(ctx context.Context, f runFlags, stdout, stderr io.Writer) error 
 	if err != nil {
 		return exit{exitWrong, err}
 	}
-	e, err := engine.New(ctx, engine.Config{
+	posts, err := c.Notifications.client()
+	if err != nil {
+		return exit{exitWrong, err}
+	}
+	e, err = engine.New(ctx, engine.Config{
 		Bus: b, Log: log, WorkerID: c.Pool.ID, Lease: c.Pool.Lease, RulesPath: c.Rules, Twins: described, Unknown: engine.Policy(c.Twins.Unknown), CreateFrom: c.Twins.CreateFrom,
 		MaxSampleBytes: c.MaxSampleBytes, Sources: sourceList, Sinks: sinkList, DrainTimeout: c.DrainTimeout, SnapshotEvery: c.SnapshotEvery,
-		Clock: engine.Clock(c.Clock), MaxSkew: c.MaxSkew, Routes: routes,
+		Clock: engine.Clock(c.Clock), MaxSkew: c.MaxSkew, Routes: routes, Outbound: posts,
+		Invite: c.invite(ring, log),
 	})
 	if errors.Is(err, engine.ErrConfig) {
 		return exit{exitWrong, err}
@@ -149,12 +183,31 @@ func runEngine(ctx context.Context, f runFlags, stdout, stderr io.Writer) error 
 	if err != nil {
 		return exit{exitNo, err}
 	}
+	in, err := c.Auth.makeWays(e, ring)
+	if err != nil {
+		return exit{exitWrong, err}
+	}
 	log.Info().Str("version", version).Str("nats", natsPlace(b, c)).Str("rules", c.Rules).Msg("started")
 	if c.Rules == "" {
 		log.Info().Msg("no rules: name them with --rules or in the configuration")
 	}
-	work := func(ctx context.Context) error { return e.Run(ctx, reloadOnHangup(e, log)) }
-	if err := serving(ctx, work, serveAPI(c, e, log), serveAdmin(c, e, log)); err != nil {
+	audit, err := api.OpenAudit(c.HTTP.Audit.Path, c.HTTP.Audit.Samples, log)
+	if err != nil {
+		return exit{exitNo, err}
+	}
+	defer audit.Close() //nolint:errcheck // each line was written when it came
+	work := func(ctx context.Context) error { return e.Run(ctx, reloadOnHangup(e, audit, log)) }
+	space := c.makeSpace(e, in.guard)
+	frames := newStomp(c, e, in.guard, space, log)
+	in.routes = slices.Concat(
+		in.routes,
+		space.Routes(),
+		stickers.Routes(e, time.Now),
+		ledgers.Routes(e, time.Now),
+		c.makeNotifications(e),
+		[]access.Route{frames.Route()},
+	)
+	if err := serving(ctx, work, serveAPI(c, e, in, frames.Stats, audit, log), serveAdmin(c, e, audit, log), serveStomp(c, frames, log), serveMQTT(b, in.guard, log), in.follow(b)); err != nil {
 		return exit{exitNo, err}
 	}
 	stats := e.Stats()
@@ -181,57 +234,68 @@ func natsPlace(b *bus.Bus, c config) string {
 	return "embedded, " + c.Bus.Dir
 }
 
+// serve is a server beside the work. It calls open when it can be reached, if it is
+// to be at all.
+type serve func(ctx context.Context, open func()) error
+
 // serving does the work with servers beside it, which go on until it is done: they
-// still say how the engine is while it finishes what it has begun. A server that
-// fails ends the work.
-func serving(ctx context.Context, work func(context.Context) error, servers ...func(context.Context) error) error {
+// still say how the engine is while it finishes what it has begun. The work begins
+// when all of them are open: who is told that the engine is ready finds them. A
+// server that fails ends the work.
+func serving(ctx context.Context, work func(context.Context) error, servers ...serve) error {
 	workCtx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var group errgroup.Group
-	for _, serve := range servers {
+	var opening sync.WaitGroup
+	for _, s := range servers {
+		opening.Add(1)
+		open := sync.OnceFunc(opening.Done)
 		group.Go(func() error {
-			err := serve(serveCtx)
+			defer open() // it is over
+			err := s(serveCtx, open)
 			if err != nil {
 				fail(err)
 			}
 			return err
 		})
 	}
+	opening.Wait()
 	err := work(workCtx)
 	stop()
 	return errors.Join(err, group.Wait())
 }
 
-func serveAdmin(c config, e *engine.Engine, log zerolog.Logger) func(context.Context) error {
-	return func(ctx context.Context) error {
+func serveAdmin(c config, e *engine.Engine, audit *api.AuditLog, log zerolog.Logger) serve {
+	return func(ctx context.Context, open func()) error {
 		if c.HTTP.Admin == "" {
 			return nil
 		}
 		return api.RunAdmin(ctx, api.AdminOptions{
-			Listen: c.HTTP.Admin, Log: log, Reload: e.Reload,
-			Bound: func(a net.Addr) { log.Info().Str("url", "http://"+a.String()).Msg("admin listens") },
+			Listen: c.HTTP.Admin, Log: log, Reload: e.Reload, Audit: audit.Record,
+			Bound: func(a net.Addr) { log.Info().Str("url", "http://"+a.String()).Msg("admin listens"); open() },
 		})
 	}
 }
 
-func serveAPI(c config, e *engine.Engine, log zerolog.Logger) func(context.Context) error {
-	return func(ctx context.Context) error {
+func serveAPI(c config, e *engine.Engine, in ways, frames func() stomp.Stats, audit *api.AuditLog, log zerolog.Logger) serve {
+	return func(ctx context.Context, open func()) error {
 		if c.HTTP.Listen == "" {
 			log.Info().Msg("API is off: http.listen is empty")
 			return nil
 		}
-		return api.Run(ctx, api.Options{
-			Listen: c.HTTP.Listen, Engine: e, Version: version,
-			Samples: http.NewHandler(http.Options{Emit: e.TryEmit("api", patience), MaxSampleBytes: c.MaxSampleBytes, Known: e.Known}),
-			Bound:   func(a net.Addr) { log.Info().Str("url", "http://"+a.String()).Msg("API listens") },
-		})
+		o := c.HTTP.options()
+		o.Engine, o.Version, o.Guard, o.Routes, o.Log, o.Audit, o.Stomp = e, version, in.guard, in.routes, log, audit.Record, frames
+		o.Samples = http.NewHandler(http.Options{Emit: in.permitted(e.TryEmit("api", patience)), MaxSampleBytes: c.MaxSampleBytes, Known: e.Known})
+		o.Bound = func(a net.Addr) { log.Info().Str("url", c.HTTP.url(a.String())).Msg("API listens"); open() }
+		return api.Run(ctx, o)
 	}
 }
 
-// reloadOnHangup reads the rules again at SIGHUP.
-func reloadOnHangup(e *engine.Engine, log zerolog.Logger) func(context.Context) error {
+// reloadOnHangup reads the rules again at SIGHUP, and goes on in a new audit log
+// where the old one has been moved away.
+func reloadOnHangup(e *engine.Engine, audit *api.AuditLog, log zerolog.Logger) func(context.Context) error {
 	return func(ctx context.Context) error {
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
@@ -241,6 +305,9 @@ func reloadOnHangup(e *engine.Engine, log zerolog.Logger) func(context.Context) 
 			case <-ctx.Done():
 				return nil
 			case <-hangup:
+				if err := audit.Reopen(); err != nil {
+					log.Error().Err(err).Msg("the old audit log is written further")
+				}
 				if err := e.Reload(ctx); err != nil {
 					log.Error().Err(err).Msg("rules refused; the last good ones keep running")
 					continue

@@ -65,7 +65,7 @@ func printSchema(name, out string, stdout io.Writer) error {
 		for _, d := range schema.Documents() {
 			known = append(known, d.Name)
 		}
-		return wrongUse("engine schema: no schema %q%s", name, orOneOf(strictjson.DidYouMean(name, known), known))
+		return wrongUse("engine schema: no schema %q%s", name, strictjson.OneOf(name, known))
 	}
 	if out == "" {
 		_, err := stdout.Write(text)

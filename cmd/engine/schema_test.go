@@ -19,12 +19,20 @@ import (
 	"tocsin.internal/alerts"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules/schema"
+	"tocsin.internal/sinks/alertmanager"
+	"tocsin.internal/sinks/email"
+	filesink "tocsin.internal/sinks/file"
+	ioticssink "tocsin.internal/sinks/iotics"
 	logsink "tocsin.internal/sinks/log"
+	"tocsin.internal/sinks/mqtt"
 	natssink "tocsin.internal/sinks/nats"
+	stompsink "tocsin.internal/sinks/stomp"
 	"tocsin.internal/sinks/webhook"
 	"tocsin.internal/sources/file"
 	"tocsin.internal/sources/http"
+	ioticssource "tocsin.internal/sources/iotics"
 	natssource "tocsin.internal/sources/nats"
+	"tocsin.internal/sources/stomp"
 	"tocsin.internal/trials"
 )
 
@@ -57,6 +65,10 @@ func TestConfigSchemaKnowsTheNames(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(sinkKinds)), kinds(sink))
 	settings := map[string]reflect.Type{
 		"source file": reflect.TypeFor[file.Config](), "source http": reflect.TypeFor[http.Config](), "source nats": reflect.TypeFor[natssource.Config](),
+		"source iotics": reflect.TypeFor[ioticssource.Config](), "sink iotics": reflect.TypeFor[ioticssink.Config](),
+		"source stomp":      reflect.TypeFor[stomp.Config](),
+		"sink alertmanager": reflect.TypeFor[alertmanager.Config](), "sink email": reflect.TypeFor[email.Config](),
+		"sink file": reflect.TypeFor[filesink.Config](), "sink mqtt": reflect.TypeFor[mqtt.Config](), "sink stomp": reflect.TypeFor[stompsink.Config](),
 		"sink log": reflect.TypeFor[logsink.Config](), "sink nats": reflect.TypeFor[natssink.Config](), "sink webhook": reflect.TypeFor[webhook.Config](),
 	}
 	for side, of := range map[string]map[string]any{"source ": source, "sink ": sink} {
@@ -91,7 +103,7 @@ func sameMembers(t *testing.T, path string, defs, s map[string]any, of reflect.T
 	fields := jsonFields(of)
 	assert.Equal(t, slices.Sorted(maps.Keys(fields)), slices.Sorted(maps.Keys(properties)), "members of %q", path)
 	for name, field := range fields {
-		if inner, ok := properties[name].(map[string]any); ok && field.Kind() == reflect.Struct && field != reflect.TypeFor[strictjson.Raw]() {
+		if inner, ok := properties[name].(map[string]any); ok && field.Kind() == reflect.Struct && field != reflect.TypeFor[strictjson.Raw]() && !reflect.PointerTo(field).Implements(reflect.TypeFor[strictjson.Decoder]()) {
 			sameMembers(t, path+"."+name, defs, inner, field)
 		}
 	}
@@ -156,6 +168,12 @@ func TestConfigSchemaAgreesWithTheDecoder(t *testing.T) {
 		{"a sink without a name", `{"sinks":[{"kind":"log"}]}`},
 		{"a level that is none", `{"log":{"level":"loud"}}`},
 		{"create without a model", `{"twins":{"unknown":"create"}}`},
+		{"a burst below none", `{"http":{"rate":{"perSecond":1,"burst":-1}}}`},
+		{"an origin with a path", `{"http":{"cors":["https://a.example/b"]}}`},
+		{"a certificate without its key", `{"http":{"tls":{"cert":"a.pem"}}}`},
+		{"a key without its certificate", `{"stomp":{"listen":"127.0.0.1:61613","tls":{"key":"a.pem"}}}`},
+		{"an MQTT address without a port", `{"bus":{"mqtt":{"listen":"127.0.0.1"}}}`},
+		{"an address without a port", `{"stomp":{"listen":"127.0.0.1"}}`},
 		{"a route without sinks", `{"routes":[{"name":"r"}]}`},
 	} {
 		_, err := readConfig("x.json", []byte(c.text))

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,27 +82,19 @@ func (d *desk) silences(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if d.json {
-		return printLines(out, found)
-	}
-	if len(found) == 0 {
-		_, err := fmt.Fprintln(out, "no silences")
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSTATUS\tENDS\tMATCHERS\tBY\tCOMMENT")
-	for _, doc := range found {
-		var s silence
-		if err := json.Unmarshal(doc, &s); err != nil {
-			return exit{exitNo, err}
-		}
+	return silenceTable.print(out, d.json, found)
+}
+
+var silenceTable = table[silence]{
+	none:   "no silences",
+	header: "ID\tSTATUS\tENDS\tMATCHERS\tBY\tCOMMENT",
+	row: func(w io.Writer, s *silence) {
 		ends := clock(s.EndsAt)
 		if s.EndedBy != "" {
 			ends += " by " + s.EndedBy
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Status, printable(ends), printable(strings.Join(s.Matchers, " ")), printable(s.CreatedBy), printable(s.Comment))
-	}
-	return w.Flush()
+	},
 }
 
 func (d *desk) unsilenceCommand() *cobra.Command {

@@ -16,6 +16,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/cobra"
 
+	"tocsin.internal/rules/words"
 	"tocsin.internal/trials"
 )
 
@@ -220,7 +221,7 @@ func (t *tester) print(r *trials.Report) {
 		case !result.OK():
 			t.failures(result)
 		case t.verbose:
-			fmt.Fprintf(t.stdout, "ok    %s  %s  %s, %s\n", r.Folder.Dir, result.Case.Name, count(result.Samples, "sample"), count(result.Outcomes, "outcome"))
+			fmt.Fprintf(t.stdout, "ok    %s  %s  %s, %s\n", r.Folder.Dir, result.Case.Name, words.Count(result.Samples, "sample"), words.Count(result.Outcomes, "outcome"))
 		}
 	}
 	if err := r.Folder.Err; err != nil {
@@ -230,9 +231,9 @@ func (t *tester) print(r *trials.Report) {
 	if r.Failed() == 0 && !t.verbose {
 		line := fmt.Sprintf("ok    %s   ", r.Folder.Dir)
 		if len(r.Results) > 1 {
-			line += count(len(r.Results), "test") + ", "
+			line += words.Count(len(r.Results), "test") + ", "
 		}
-		fmt.Fprintf(t.stdout, "%s%s, %s\n", line, count(samples, "sample"), count(outcomes, "outcome"))
+		fmt.Fprintf(t.stdout, "%s%s, %s\n", line, words.Count(samples, "sample"), words.Count(outcomes, "outcome"))
 	}
 }
 

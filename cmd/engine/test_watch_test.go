@@ -31,19 +31,24 @@ func (p *paper) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// String is what stands there.
+func (p *paper) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
 // await waits until the words stand there n times.
 func (p *paper) await(t *testing.T, words string, n int) string {
 	t.Helper()
 	for {
-		p.mu.Lock()
-		text := p.text.String()
-		p.mu.Unlock()
+		text := p.String()
 		if strings.Count(text, words) >= n {
 			return text
 		}
 		select {
 		case <-p.more:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			require.Fail(t, "never said "+words, text)
 		}
 	}

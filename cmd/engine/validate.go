@@ -8,8 +8,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +17,8 @@ import (
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
 	"tocsin.internal/rules/lint"
+	"tocsin.internal/rules/words"
+	"tocsin.internal/trials"
 	"tocsin.internal/twins"
 )
 
@@ -57,11 +59,7 @@ Exit codes: 0 all are fine; 1 at least one is not; 2 a file cannot be read.`,
 			write, ok := validateFormats[f.format]
 			if !ok {
 				known := slices.Sorted(maps.Keys(validateFormats))
-				hint := strictjson.DidYouMean(f.format, known)
-				if hint == "" {
-					hint = "; want one of " + strings.Join(known, ", ")
-				}
-				return wrongUse("engine validate: no format %q%s", f.format, hint)
+				return wrongUse("engine validate: no format %q%s", f.format, strictjson.OneOf(f.format, known))
 			}
 			v := newValidation(f)
 			v.gather(args)
@@ -279,9 +277,12 @@ func (v *validation) check() {
 			f.diagnostics = f.doc.Report()
 		case f.kind == "twins":
 			known, err := parseTwins(f.name, f.doc.Mended())
-			f.diagnostics, f.summary = f.doc.Report(err), count(len(known), "twin")
+			f.diagnostics, f.summary = f.doc.Report(err), words.Count(len(known), "twin")
+		case f.kind == "tests":
+			count, err := trials.Check(f.name)
+			f.diagnostics, f.summary = f.doc.Report(err), words.Count(count, "test")
 		case f.kind == "configuration":
-			_, err := readConfig(f.name, f.doc.Mended())
+			err := checkConfig(f.name, f.doc.Mended())
 			f.diagnostics, f.summary = f.doc.Report(err), "configuration"
 		default:
 			v.checkInteraction(f, ids)
@@ -293,7 +294,7 @@ func (v *validation) check() {
 func (v *validation) checkInteraction(f *checkedFile, ids map[string]string) {
 	c := lint.Interaction(f.doc, v.modelsOf(f.name))
 	f.diagnostics = c.Diagnostics
-	f.summary = count(c.Rules, "rule") + ", " + count(c.Sources, "source")
+	f.summary = words.Count(c.Rules, "rule") + ", " + words.Count(c.Sources, "source")
 	if c.ID == "" {
 		return
 	}
@@ -324,13 +325,20 @@ func (v *validation) exit() error {
 	return nil
 }
 
+// ofBoth are what both a configuration and an interaction may have.
+var ofBoth = []string{"$schema", "rules", "sources"}
+
 // kindOfDocument tells the documents apart by what only they have.
 func kindOfDocument(raw strictjson.Raw) string {
+	if raw.Kind() == strictjson.Array && slices.ContainsFunc(raw.Elems(), isTest) {
+		return "tests"
+	}
 	if raw.Kind() == strictjson.Array || !raw.Member("twinId").IsZero() {
 		return "twins"
 	}
-	for _, name := range []string{"bus", "http", "twins", "sinks", "log", "maxSampleBytes", "drainTimeout", "snapshotEvery", "clock", "maxSkew", "alerts", "routes"} {
-		if !raw.Member(name).IsZero() {
+	for setting := range reflect.TypeFor[config]().Fields() {
+		name := setting.Tag.Get("json")
+		if !slices.Contains(ofBoth, name) && !raw.Member(name).IsZero() {
 			return "configuration"
 		}
 	}
@@ -340,9 +348,7 @@ func kindOfDocument(raw strictjson.Raw) string {
 	return "interaction"
 }
 
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+// isTest tells a test of tests.json from a twin.
+func isTest(r strictjson.Raw) bool {
+	return r.Member("twinId").IsZero() && !(r.Member("samples").IsZero() && r.Member("want").IsZero())
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin.internal/rules/lint"
+	"tocsin.internal/rules/words"
 )
 
 // The colours of a terminal.
@@ -68,7 +69,7 @@ func writeHuman(w io.Writer, v *validation) error {
 		}
 	}
 	if notes > 0 {
-		fmt.Fprintf(b, "%s about them; engine validate shows the notes of a file that is checked alone\n", count(notes, "note"))
+		fmt.Fprintf(b, "%s about them; engine validate shows the notes of a file that is checked alone\n", words.Count(notes, "note"))
 	}
 	return b.Flush()
 }
@@ -85,12 +86,12 @@ func (f *checkedFile) line() string {
 	errors, warnings := lint.Count(f.diagnostics, lint.Error), lint.Count(f.diagnostics, lint.Warning)
 	var parts []string
 	if errors > 0 {
-		parts = append(parts, count(errors, "error"))
+		parts = append(parts, words.Count(errors, "error"))
 	} else {
 		parts = append(parts, "ok, "+f.summary)
 	}
 	if warnings > 0 {
-		parts = append(parts, count(warnings, "warning"))
+		parts = append(parts, words.Count(warnings, "warning"))
 	}
 	return f.name + ": " + strings.Join(parts, ", ")
 }

@@ -135,9 +135,9 @@ func (e *running) until(what string, f func() bool) {
 	e.b.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); !f(); <-tick.C {
+	for deadline := time.Now().Add(patience); !f(); <-tick.C {
 		if time.Now().After(deadline) {
-			e.b.Fatalf("no %s within a minute", what)
+			e.b.Fatalf("no %s within %s", what, patience)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tocsin.internal/internal/porttest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -150,7 +151,7 @@ func startServers(b *testing.B, n int) *cluster {
 	b.Helper()
 	var c cluster
 	var urls, routes []string
-	clients, peers := freePorts(b, n), freePorts(b, n)
+	clients, peers := porttest.Ports(b, n), porttest.Ports(b, n)
 	for i := range n {
 		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", clients[i]))
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", peers[i]))
@@ -166,17 +167,6 @@ func startServers(b *testing.B, n int) *cluster {
 	return &c
 }
 
-func freePorts(b *testing.B, n int) (ports []int) {
-	b.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(b, err)
-		defer l.Close() //nolint:errcheck // it was only to find a port
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
 // worker is a process of "engine run".
 type worker struct {
 	*process
@@ -187,7 +177,7 @@ type worker struct {
 // launchWorker starts an engine.
 func launchWorker(b *testing.B, settings map[string]any) *worker {
 	b.Helper()
-	api := fmt.Sprintf("127.0.0.1:%d", freePorts(b, 1)[0])
+	api := fmt.Sprintf("127.0.0.1:%d", porttest.Port(b))
 	settings["http"] = map[string]any{"listen": api}
 	text, err := json.Marshal(settings)
 	require.NoError(b, err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"tocsin.internal/internal/porttest"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -22,7 +24,7 @@ func newEmbedded(t *testing.T, w *world, more map[string]any) (*site, *worker) {
 	dir := place(t)
 	s := newSite(t, dir, w)
 	s.named = true
-	s.bus["partitions"], s.bus["dir"], s.bus["listen"] = partitions, filepath.Join(dir, "data"), fmt.Sprint("127.0.0.1:", freePort(t))
+	s.bus["partitions"], s.bus["dir"], s.bus["listen"] = partitions, filepath.Join(dir, "data"), fmt.Sprint("127.0.0.1:", porttest.Port(t))
 	s.more["snapshotEvery"] = "100ms"
 	maps.Copy(s.more, more)
 	e := s.add()
@@ -92,7 +94,8 @@ func soon(random *rand.Rand, once int) (time.Duration, bool) {
 func (w *worker) killed(wait time.Duration, do func() bool) bool {
 	w.t.Helper()
 	w.setMeant(true)
-	timer := time.AfterFunc(wait, func() { w.cmd.Process.Kill() }) //nolint:errcheck // it is there
+	process := w.cmd.Process                                 // and not the one that is started again, however late this is
+	timer := time.AfterFunc(wait, func() { process.Kill() }) //nolint:errcheck // it may be gone
 	done := do()
 	timer.Stop()
 	w.kill()

@@ -20,10 +20,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/pause"
 )
 
 // readPatience is how long nothing may come of what is still expected.
-const readPatience = time.Minute
+const readPatience = 3 * time.Minute
 
 // outcome is one of OUT, or one that a replay has printed: what is compared of it.
 type outcome struct {
@@ -113,7 +115,7 @@ func (r *reader) next(ctx context.Context, each func(m jetstream.Msg, meta *jets
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if stopped := pause(ctx, 50*time.Millisecond); stopped != nil {
+		if stopped := pause.For(ctx, 50*time.Millisecond); stopped != nil {
 			return err
 		}
 	}

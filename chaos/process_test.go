@@ -17,7 +17,7 @@ import (
 )
 
 // stopPatience is how long a process that was asked to stop may take.
-const stopPatience = time.Minute
+const stopPatience = 3 * time.Minute
 
 // process is a program that is started, and started again, with the same
 // arguments. What it logs is kept in one file.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/pause"
 )
 
 // packet is a message on its way to FEED. Its id stays the same on every attempt.
@@ -121,7 +123,7 @@ func (p *publisher) chunk(ctx context.Context, end int) error {
 		}
 		if why != nil {
 			p.refused[why.Error()]++
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
+			if err := pause.For(ctx, 20*time.Millisecond); err != nil {
 				return err
 			}
 		}
@@ -168,18 +170,6 @@ func (p *publisher) await(ctx context.Context, open map[int]bool) error {
 		}
 	}
 	return why
-}
-
-// pause waits, or gives the error of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // paced publishes the packets before n in bursts, at a rate in packets a second.

@@ -3,11 +3,14 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"tocsin.internal/internal/porttest"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,7 +18,7 @@ import (
 )
 
 // startPatience is how long a process may take until it answers.
-const startPatience = time.Minute
+const startPatience = 3 * time.Minute
 
 // server is a nats-server with JetStream in a folder of its own.
 type server struct {
@@ -26,7 +29,7 @@ type server struct {
 // newServer starts a server by itself.
 func newServer(t *testing.T, dir string) *server {
 	t.Helper()
-	s := makeServer(t, dir, "nats", freePort(t), "")
+	s := makeServer(t, dir, "nats", porttest.Port(t), "")
 	s.start()
 	s.ready()
 	return s
@@ -37,13 +40,13 @@ func newCluster(t *testing.T, dir string, size int) []*server {
 	t.Helper()
 	var routes []string
 	for range size {
-		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", freePort(t)))
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", porttest.Port(t)))
 	}
 	servers := make([]*server, size)
 	for i := range servers {
 		cluster := fmt.Sprintf("cluster { name: proof, listen: %q, no_advertise: true, routes: [%s] }\n",
 			strings.TrimPrefix(routes[i], "nats://"), strings.Join(routes, ", "))
-		servers[i] = makeServer(t, dir, fmt.Sprint("nats-", i), freePort(t), cluster)
+		servers[i] = makeServer(t, dir, fmt.Sprint("nats-", i), porttest.Port(t), cluster)
 		servers[i].start()
 	}
 	for _, s := range servers {
@@ -54,7 +57,10 @@ func newCluster(t *testing.T, dir string, size int) []*server {
 		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "FORMED", Subjects: []string{"formed"}, Replicas: size})
 		return err == nil
 	})
-	require.NoError(t, js.DeleteStream(t.Context(), "FORMED"))
+	until(t, startPatience, "the end of the stream", func() bool {
+		err := js.DeleteStream(t.Context(), "FORMED")
+		return err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
+	})
 	return servers
 }
 
@@ -133,7 +139,7 @@ func pass(t *testing.T, d time.Duration) {
 // connect makes a connection that comes back whatever happens to the servers.
 func connect(t *testing.T, url string) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1), nats.Timeout(startPatience))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

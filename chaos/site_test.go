@@ -9,11 +9,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"tocsin.internal/internal/porttest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -63,12 +66,24 @@ type worker struct {
 	proxy *proxy // between it and its server, where there is one
 }
 
+// newPool is a site of one server and so many samples, more with
+// TOCSIN_CHAOS_SAMPLES, by rules that look at one twin at a time; and the dice of
+// the test.
+func newPool(t *testing.T, samples int) (*site, *rand.Rand) {
+	t.Helper()
+	random, dir := dice(t), place(t)
+	count := number(t, samplesVariable, samples)
+	s := newSite(t, dir, newWorld(random, singleRules, min(1000, count/10), count), newServer(t, dir))
+	s.bus["partitions"] = partitions
+	return s, random
+}
+
 // add makes one more worker and starts it. Where there is a single server the
 // worker reaches it through a proxy of its own.
 func (s *site) add() *worker {
 	s.t.Helper()
 	name := fmt.Sprint("worker-", len(s.workers)+1)
-	w := &worker{port: freePort(s.t)}
+	w := &worker{port: porttest.Port(s.t)}
 	bus := maps.Clone(s.bus)
 	switch len(s.servers) {
 	case 0:

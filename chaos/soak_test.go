@@ -17,6 +17,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/pause"
 )
 
 const soakVariable = "TOCSIN_CHAOS_SOAK" // how long; without it nothing runs
@@ -128,7 +130,7 @@ func (l *load) run(t *testing.T, until time.Time, rate float64) {
 	for now := began; now.Before(until); now = time.Now() {
 		full := l.sent.Load()-l.stored.Load() >= unstored || math.IsInf(rate, 1) && l.sent.Load()-l.seen.Load() >= unjudged
 		if full || n >= rate*now.Sub(began).Seconds() {
-			require.NoError(t, pause(t.Context(), 500*time.Microsecond))
+			require.NoError(t, pause.For(t.Context(), 500*time.Microsecond))
 			require.Nil(t, l.failed.Load())
 			continue
 		}

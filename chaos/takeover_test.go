@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -78,11 +79,7 @@ func takeover(t *testing.T, n int) {
 // after the other: nothing is lost, nothing is doubled, and nothing stands still
 // for long.
 func TestRollingUpgrade(t *testing.T) {
-	random := dice(t)
-	count := number(t, samplesVariable, 10_000)
-	dir := place(t)
-	s := newSite(t, dir, newWorld(random, singleRules, min(1000, count/10), count), newServer(t, dir))
-	s.bus["partitions"] = partitions
+	s, _ := newPool(t, 10_000)
 	s.binary = os.Getenv(oldVariable)
 	s.steady(partitions, 2)
 	s.binary = ""
@@ -125,13 +122,16 @@ func (s *site) steady(partitions, workers int) {
 // owners are the ids of the workers that hold the partitions.
 func (s *site) owners() map[int]string {
 	s.t.Helper()
-	_, js := connect(s.t, s.urls())
-	pool, err := js.KeyValue(s.t.Context(), "pool")
+	nc, js := connect(s.t, s.urls())
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(s.t.Context(), startPatience)
+	defer cancel()
+	pool, err := js.KeyValue(ctx, "pool")
 	require.NoError(s.t, err)
 	owners := map[int]string{}
 	for p := range s.bus["partitions"].(int) {
 		owners[p] = ""
-		if e, err := pool.Get(s.t.Context(), fmt.Sprint("l.p", p)); err == nil {
+		if e, err := pool.Get(ctx, fmt.Sprint("l.p", p)); err == nil {
 			var lease struct{ Owner string }
 			require.NoError(s.t, json.Unmarshal(e.Value(), &lease))
 			owners[p] = lease.Owner

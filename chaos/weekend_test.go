@@ -14,11 +14,7 @@ import (
 // Every worker is away while devices go on sharing: FEED keeps all of it, and
 // the workers judge it when they come back.
 func TestWeekend(t *testing.T) {
-	random := dice(t)
-	count := number(t, samplesVariable, 20_000)
-	dir := place(t)
-	s := newSite(t, dir, newWorld(random, singleRules, min(1000, count/10), count), newServer(t, dir))
-	s.bus["partitions"] = partitions
+	s, random := newPool(t, 20_000)
 	for range 2 {
 		s.add().ready()
 	}
@@ -45,11 +41,8 @@ func TestWeekend(t *testing.T) {
 // A FEED that is full takes nothing more and says so; when the workers are back
 // there is room again. What was acknowledged is judged.
 func TestFullFeedHoldsThePublisherBack(t *testing.T) {
-	random := dice(t)
-	count := number(t, samplesVariable, 20_000)
-	dir := place(t)
-	s := newSite(t, dir, newWorld(random, singleRules, min(1000, count/10), count), newServer(t, dir))
-	s.bus["partitions"], s.bus["streams"] = partitions, map[string]any{"feed": map[string]any{"maxBytes": max(1<<20, 70*count)}}
+	s, random := newPool(t, 20_000)
+	s.bus["streams"] = map[string]any{"feed": map[string]any{"maxBytes": max(1<<20, 70*len(s.world.samples))}}
 	s.add().ready()
 	s.workers[0].term()
 	packets := s.world.packets(random, partitions)

@@ -3,7 +3,9 @@
 package chaos
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,11 +22,7 @@ const asleep = 4 * time.Second
 // taken its partitions, stores nothing any more: the outcomes are those of a
 // replay, and it says that it was fenced.
 func TestPausedWorkerIsFenced(t *testing.T) {
-	random := dice(t)
-	count := number(t, samplesVariable, 20_000)
-	dir := place(t)
-	s := newSite(t, dir, newWorld(random, singleRules, min(1000, count/10), count), newServer(t, dir))
-	s.bus["partitions"] = partitions
+	s, random := newPool(t, 20_000)
 	for range 3 {
 		s.add().ready()
 	}
@@ -34,11 +32,13 @@ func TestPausedWorkerIsFenced(t *testing.T) {
 	rounds := max(3, len(packets)/20_000)
 	for round := range rounds {
 		w := s.workers[round%len(s.workers)]
+		s.holds(w, true)
 		until := len(packets) * (round + 1) / (rounds + 1)
 		s.burst(p, max(1, until-p.next)*9/10, event{wait: time.Duration(random.IntN(30)) * time.Millisecond, do: w.pause})
 		slept := time.Now()
 		require.NoError(t, p.paced(t.Context(), until, max(1, (until-p.next)/int(asleep.Seconds()))))
 		pass(t, time.Until(slept.Add(asleep)))
+		s.holds(w, false)
 		w.resume()
 	}
 	require.NoError(t, p.upTo(t.Context(), len(packets)))
@@ -48,15 +48,20 @@ func TestPausedWorkerIsFenced(t *testing.T) {
 	}
 }
 
+// holds waits until a worker holds something, or until others have all of it.
+func (s *site) holds(w *worker, something bool) {
+	s.t.Helper()
+	until(s.t, startPatience, w.name+" to win or lose its partitions", func() bool {
+		return slices.Contains(slices.Collect(maps.Values(s.owners())), w.id()) == something
+	})
+}
+
 // A worker that is killed in the middle of what it stores, and comes back at once
 // under its configured name, does not take the server's memory of the batch that
 // it left open for its own: the outcomes are those of a replay.
 func TestWorkerComesBackUnderItsName(t *testing.T) {
-	random := dice(t)
-	count := number(t, samplesVariable, 20_000)
-	dir := place(t)
-	s := newSite(t, dir, newWorld(random, singleRules, min(1000, count/10), count), newServer(t, dir))
-	s.bus["partitions"], s.named = partitions, true
+	s, random := newPool(t, 20_000)
+	s.named = true
 	s.add().ready()
 	packets := s.world.packets(random, partitions)
 	p := newPublisher(t, s.urls(), packets)

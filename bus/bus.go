@@ -5,6 +5,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -85,8 +86,14 @@ func (b *Bus) open(ctx context.Context) (err error) {
 	if b.js, err = jetstream.New(b.nc, opts...); err != nil {
 		return err
 	}
-	if err := b.makeStreams(ctx); err != nil || b.embedded == nil {
+	if err := b.makeStreams(ctx); err != nil {
+		if has, _ := b.nc.ConnectedServerJetStream(); !has && errors.Is(err, nats.ErrNoResponders) {
+			err = fmt.Errorf("%w: that server has no JetStream (nats-server -js turns it on), and none is beside it", err)
+		}
 		return err
+	}
+	if b.embedded == nil {
+		return nil
 	}
 	if err := b.limitMQTT(ctx); err != nil {
 		return err

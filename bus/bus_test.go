@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tocsin.internal/internal/natstest"
+	"tocsin.internal/internal/porttest"
 	"tocsin.internal/rules"
 )
 
@@ -695,4 +694,32 @@ func TestListening(t *testing.T) {
 	assert.Equal(t, "a", read(t, b, 1, 1)[0].Twin)
 	assert.Empty(t, open(t, Config{}).ClientURL(), "it listens only when it is told to")
 	require.ErrorIs(t, putError(&jetstream.APIError{ErrorCode: codeStoreFailed}), ErrFull)
+}
+
+// What may be otherwise in a moment is told from what will not.
+func TestWhatIsNotYet(t *testing.T) {
+	_, nobody := Open(t.Context(), Config{URL: fmt.Sprintf("nats://127.0.0.1:%d", porttest.Port(t))})
+	plain := natstest.Serve(t, &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
+	_, without := Open(t.Context(), Config{URL: plain.ClientURL()})
+	assert.ErrorContains(t, without, "no JetStream")
+	locked := natstest.Serve(t, &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: "a", Password: "b", NoLog: true, NoSigs: true})
+	_, refused := Open(t.Context(), Config{URL: locked.ClientURL()})
+	url, _, _ := external(t)
+	_, wrong := Open(t.Context(), Config{URL: url, Streams: Streams{Feed: Stream{Existing: true}}})
+	for _, c := range []struct {
+		err    error
+		notYet bool
+	}{
+		{nobody, true},
+		{without, true},
+		{&jetstream.APIError{Code: 503, ErrorCode: 10008}, true}, // the cluster has no leader yet
+		{&net.OpError{Op: "dial", Err: errors.New("no such host")}, true},
+		{jetstream.ErrJetStreamNotEnabled, false}, // for this account
+		{refused, false},
+		{wrong, false},
+		{&net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}, false},
+	} {
+		require.Error(t, c.err)
+		assert.Equal(t, c.notYet, NotYet(c.err), "%v", c.err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"time"
@@ -166,6 +167,9 @@ const (
 	codeMemExceeded = 10028
 )
 
+// codeUnavailable is the class of the server's codes for what may be otherwise soon.
+const codeUnavailable = 503
+
 // codeUnknownBatch is the server's code for a message of a batch that has ended.
 const codeUnknownBatch = 10208
 
@@ -179,6 +183,16 @@ func Away(err error) bool {
 		errAway, context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrJetStreamNotEnabled, nats.ErrDisconnected, nats.ErrReconnectBufExceeded,
 		jetstream.ErrAsyncPublishTimeout,
 	}, func(target error) bool { return errors.Is(err, target) })
+}
+
+// NotYet says whether an error of [Open] is of a server that may just not have
+// started yet, or whose cluster has not: nobody listens there, or nobody answers.
+func NotYet(err error) bool {
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return refused.Code == codeUnavailable && !errors.Is(err, jetstream.ErrJetStreamNotEnabled)
+	}
+	op, network := errors.AsType[*net.OpError](err)
+	return network && (op.Op == "dial" || op.Timeout()) || Away(err) || errors.Is(err, nats.ErrNoServers)
 }
 
 func away(err error) error {

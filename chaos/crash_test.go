@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/porttest"
 )
 
 // newEmbedded is a site of one engine with its server inside, that can be killed.

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/porttest"
 )
 
 // site is one installation: its servers, and the workers of its pool.

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/assert"
@@ -15,6 +13,7 @@ import (
 
 	"tocsin.internal/bus"
 	"tocsin.internal/engine"
+	"tocsin.internal/internal/porttest"
 	"tocsin.internal/rules"
 )
 

@@ -13,13 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"tocsin.internal/accounts"
 	"tocsin.internal/api/keys"
+	"tocsin.internal/internal/porttest"
 )
 
 // inMode starts an engine in a mode of auth, with these settings of the bus and besides.

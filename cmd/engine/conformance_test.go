@@ -18,14 +18,13 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/coder/websocket"
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"tocsin.internal/identity"
+	"tocsin.internal/internal/porttest"
 	"tocsin.internal/internal/resolver"
 )
 

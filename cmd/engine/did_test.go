@@ -9,14 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/go-stomp/stomp/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"tocsin.internal/api/keys"
 	"tocsin.internal/identity"
+	"tocsin.internal/internal/porttest"
 	"tocsin.internal/internal/resolver"
 )
 

@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/porttest"
 )
 
 // asEngine makes the test binary be the engine: what is tested is a process.

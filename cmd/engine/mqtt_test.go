@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +21,7 @@ import (
 	"tocsin.internal/api/keys"
 	"tocsin.internal/bus"
 	"tocsin.internal/internal/brokertest"
+	"tocsin.internal/internal/porttest"
 )
 
 // mosquitto runs mosquitto_sub and mosquitto_pub at an engine, as somebody with a token.

@@ -26,6 +26,7 @@ import (
 	"tocsin.internal/api/stomp"
 	"tocsin.internal/bus"
 	"tocsin.internal/engine"
+	"tocsin.internal/internal/pause"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/sources/http"
 )
@@ -148,7 +149,7 @@ func startAndRun(ctx context.Context, f runFlags, stdout, stderr io.Writer) erro
 	if place.MQTT.TLS, err = api.ServerTLS("bus.mqtt.tls", api.TLS(c.Bus.MQTT.TLS), log); err != nil {
 		return exit{exitNo, err}
 	}
-	b, err := bus.Open(ctx, place)
+	b, err := reached(ctx, c, log, func() (*bus.Bus, error) { return bus.Open(ctx, place) })
 	if err != nil {
 		return exit{busExit(err), err}
 	}
@@ -171,12 +172,13 @@ func startAndRun(ctx context.Context, f runFlags, stdout, stderr io.Writer) erro
 	if err != nil {
 		return exit{exitWrong, err}
 	}
-	e, err = engine.New(ctx, engine.Config{
+	made := engine.Config{
 		Bus: b, Log: log, WorkerID: c.Pool.ID, Lease: c.Pool.Lease, RulesPath: c.Rules, Twins: described, Unknown: engine.Policy(c.Twins.Unknown), CreateFrom: c.Twins.CreateFrom,
 		MaxSampleBytes: c.MaxSampleBytes, Sources: sourceList, Sinks: sinkList, DrainTimeout: c.DrainTimeout, SnapshotEvery: c.SnapshotEvery,
 		Clock: engine.Clock(c.Clock), MaxSkew: c.MaxSkew, Routes: routes, Outbound: posts,
 		Invite: c.invite(ring, log),
-	})
+	}
+	e, err = reached(ctx, c, log, func() (*engine.Engine, error) { return engine.New(ctx, made) })
 	if errors.Is(err, engine.ErrConfig) {
 		return exit{exitWrong, err}
 	}
@@ -214,6 +216,37 @@ func startAndRun(ctx context.Context, f runFlags, stdout, stderr io.Writer) erro
 	log.Info().Uint64("samples", stats.Samples).Uint64("outputs", stats.Outputs).Uint64("alerts", stats.Alerts).
 		Uint64("deadLetters", stats.DeadLetters).Uint64("judged", stats.Judged).Msg("stopped")
 	return nil
+}
+
+const (
+	// reachAgain is when a server that is not there yet is looked for again, and
+	// reachSeldom the longest pause.
+	reachAgain, reachSeldom = 250 * time.Millisecond, 5 * time.Second
+	// reachTold is how often it is said that it is still looked for.
+	reachTold = time.Minute
+)
+
+// reached waits for a server that is not there yet: workers and servers may start in
+// any order. Whatever else is wrong ends the start.
+func reached[T any](ctx context.Context, c config, log zerolog.Logger, try func() (T, error)) (T, error) {
+	began, told, last := time.Now(), time.Time{}, ""
+	for wait := reachAgain; ; wait = min(2*wait, reachSeldom) {
+		got, err := try()
+		switch {
+		case err == nil && last != "":
+			log.Info().Stringer("after", time.Since(began).Round(time.Millisecond)).Msg("NATS is there")
+			return got, nil
+		case err == nil || c.Bus.URL == "" || !bus.NotYet(err):
+			return got, err
+		}
+		if err.Error() != last || time.Since(told) > reachTold {
+			log.Warn().Err(err).Msg("NATS is not there yet; the start waits for it")
+			told, last = time.Now(), err.Error()
+		}
+		if err := pause.For(ctx, wait); err != nil {
+			return got, err
+		}
+	}
 }
 
 // busExit tells a bus that is configured wrongly from one that is not there.

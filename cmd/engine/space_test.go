@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
@@ -18,6 +16,7 @@ import (
 
 	"tocsin.internal/bus"
 	"tocsin.internal/identity"
+	"tocsin.internal/internal/porttest"
 	"tocsin.internal/twins"
 )
 

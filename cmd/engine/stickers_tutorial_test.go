@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/porttest"
 )
 
 // The tutorial of stickers and notifications runs from its start to its end, with

@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/go-stomp/stomp/v3/frame"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"tocsin.internal/internal/porttest"
 )
 
 // peer speaks STOMP as it is written.

@@ -18,13 +18,12 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"tocsin.internal/internal/brokertest"
 	"tocsin.internal/internal/natstest"
+	"tocsin.internal/internal/porttest"
 )
 
 const (

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"tocsin.internal/internal/porttest"
-
 	"tocsin.internal/internal/stompclient"
 )
 

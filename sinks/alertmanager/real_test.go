@@ -12,11 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"tocsin.internal/internal/porttest"
 	"tocsin.internal/rules"
 )
 

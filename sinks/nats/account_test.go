@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tocsin.internal/internal/natstest"
+	"tocsin.internal/internal/porttest"
 	"tocsin.internal/sinks"
 	"tocsin.internal/sinks/sinktest"
 )

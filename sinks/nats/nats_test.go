@@ -8,14 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"tocsin.internal/internal/porttest"
-
 	"github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"tocsin.internal/internal/natstest"
+	"tocsin.internal/internal/porttest"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
 	"tocsin.internal/sinks"

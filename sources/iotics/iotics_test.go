@@ -275,6 +275,7 @@ func TestNoGap(t *testing.T) {
 	require.True(t, h.subscribed(2))
 	h.share("m", "f", 4, `{"n":4}`)
 	got := r.Wait(t, 4)
+	require.Eventually(t, func() bool { return len(r.States()) == 6 }, time.Minute, time.Millisecond, "a sample may come before the receipt")
 	r.End(t)
 	assert.Equal(t, []string{`m/f 00:01 {"n":1}`, `m/f 00:02 {"n":2}`, `m/f 00:03 {"n":3}`, `m/f 00:04 {"n":4}`}, data(got))
 	states := r.States()

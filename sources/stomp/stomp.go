@@ -32,6 +32,7 @@ func (s *source) Run(ctx context.Context, emit sources.Emit) error {
 		if _, refused := errors.AsType[*stompclient.ServerError](err); refused && !r.worked {
 			return fmt.Errorf("stomp source %s: %w", s.Server(), err)
 		}
+		r.reached = false
 		r.Lost(broker, fmt.Errorf("%s: %w", s.Server(), err))
 		if r.backoff.Wait(ctx) != nil {
 			return nil
@@ -48,6 +49,7 @@ type reading struct {
 	emit    sources.Emit
 	backoff sources.Backoff
 	worked  bool       // the broker has let us subscribe
+	reached bool       // on this connection, too; a message may come before the receipt
 	storing sync.Mutex // held until what is stored is acknowledged
 }
 
@@ -117,7 +119,8 @@ func (r *reading) batch(ctx context.Context, conn *stompclient.Conn) error {
 		}
 		r.worked = true
 		r.backoff.Reset()
-		if m.Command == frame.RECEIPT {
+		if !r.reached {
+			r.reached = true
 			r.Reached(broker)
 		}
 		if m.Command != frame.MESSAGE {

@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -89,24 +88,7 @@ type works struct {
 	t    *testing.T
 	bus  *bus.Bus
 	stop func()
-	log  *safeBuffer
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log  *engine.Log
 }
 
 // start starts an engine on the data in dir; change may change its configuration.
@@ -124,7 +106,7 @@ func start(t *testing.T, dir string, change func(*engine.Config)) *works {
 // work runs an engine on a bus until it is stopped, or the test ends.
 func work(t *testing.T, b *bus.Bus, c engine.Config) *works {
 	t.Helper()
-	w := &works{t: t, bus: b, log: &safeBuffer{}}
+	w := &works{t: t, bus: b, log: &engine.Log{}}
 	c.Bus, c.Log = b, zerolog.New(w.log)
 	var err error
 	w.Engine, err = engine.New(t.Context(), c)

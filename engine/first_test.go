@@ -82,7 +82,7 @@ func TestStartWhileTheServerIsAway(t *testing.T) {
 	url, stop, start := ownServer(t)
 	b := connect(t, bus.Config{URL: url, Partitions: 1})
 	t.Cleanup(b.Close)
-	log := &safeBuffer{}
+	log := &engine.Log{}
 	e, err := engine.New(t.Context(), engine.Config{Bus: b, Log: zerolog.New(log), RulesPath: ruleFile(t, overheating), Twins: machines(1)})
 	require.NoError(t, err)
 	stop()

@@ -123,7 +123,7 @@ func TestHealthFollowsTheSurroundings(t *testing.T) {
 	b := connect(t, bus.Config{URL: url, Partitions: 1})
 	t.Cleanup(b.Close)
 
-	log := &safeBuffer{}
+	log := &engine.Log{}
 	var mu sync.Mutex
 	away := true
 	sink := &heard{wrong: func(rules.Outcome) error {

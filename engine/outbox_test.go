@@ -72,29 +72,11 @@ func (w *wordList) all() []string {
 	return slices.Clone(w.told)
 }
 
-// lockedLog is a log that is read while it is written.
-type lockedLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 func TestOutbox(t *testing.T) {
 	b, err := bus.Open(t.Context(), bus.Config{Dir: DataDir(t), Partitions: 1})
 	require.NoError(t, err)
 	defer b.Close()
-	var log lockedLog
+	var log Log
 	e := &Engine{bus: b, log: zerolog.New(&log)}
 	put := func(id, text string) {
 		require.NoError(t, e.editDocument(t.Context(), bus.Ledgers, id, func(string) (string, error) { return text, nil }))

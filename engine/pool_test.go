@@ -66,7 +66,7 @@ func (c *crew) join() string {
 	c.t.Helper()
 	b := connect(c.t, bus.Config{URL: c.bus.ClientURL(), Partitions: c.bus.Partitions()})
 	c.n++
-	w := &works{t: c.t, bus: b, log: &safeBuffer{}}
+	w := &works{t: c.t, bus: b, log: &engine.Log{}}
 	config := c.config()
 	if config.Lease == 0 {
 		config.Lease = 10 * time.Second // one that is late for a moment is not taken for dead

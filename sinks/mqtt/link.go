@@ -12,6 +12,7 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
+	"github.com/eclipse/paho.golang/paho/session/state"
 
 	"tocsin.internal/internal/secret"
 	"tocsin.internal/sinks"
@@ -51,7 +52,7 @@ func dial(ctx context.Context, c *Config) (*link, error) {
 	l := new(link)
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.client = paho.NewClient(paho.ClientConfig{
-		Conn: &patient{Conn: conn}, AuthHandler: noAuth{}, PacketTimeout: max(c.Timeout, connectPatience),
+		Conn: &patient{Conn: conn}, Session: &session{State: state.NewInMemory()}, AuthHandler: noAuth{}, PacketTimeout: max(c.Timeout, connectPatience),
 		OnClientError:      func(err error) { l.end(fmt.Errorf("the connection has ended: %w", err)) },
 		OnServerDisconnect: func(d *paho.Disconnect) { l.end(disconnected(d)) },
 	})
@@ -152,6 +153,34 @@ func (p *patient) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return p.Conn.Write(b)
+}
+
+// session is what the client and the broker know of messages under way. What the
+// broker says of them after the end is dropped: the client would answer to the
+// connection that it has let go of, and panic.
+type session struct {
+	*state.State
+	sync.Mutex
+
+	ended bool
+}
+
+// PacketReceived implements paho's session.SessionManager.
+func (s *session) PacketReceived(p *packets.ControlPacket, messages chan<- *packets.Publish) error {
+	s.Lock()
+	defer s.Unlock()
+	if s.ended {
+		return nil
+	}
+	return s.State.PacketReceived(p, messages)
+}
+
+// ConnectionLost implements paho's session.SessionManager.
+func (s *session) ConnectionLost(d *packets.Disconnect) error {
+	s.Lock()
+	defer s.Unlock()
+	s.ended = true
+	return s.State.ConnectionLost(d)
 }
 
 // noAuth answers a broker that wants another authentication than a password.

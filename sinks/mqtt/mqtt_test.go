@@ -302,6 +302,51 @@ func TestConfigErrors(t *testing.T) {
 }
 
 // FuzzBroker proves that nothing which a broker says does harm.
+// A broker can still be speaking of messages while the connection ends: the
+// client would write its answers to a connection that it has let go of.
+func TestTheBrokerSpeaksWhileTheConnectionEnds(t *testing.T) {
+	said := []byte{0x40, 2, 0, 1} // the message has arrived
+	for range 500 {
+		said = append(said, 0x50, 2, 0, 2) // which only a message with QoS 2 has
+	}
+	for range 100 {
+		sink := open(t, answers(t, said), "")
+		require.NoError(t, sink.Deliver(t.Context(), sinktest.Alert()))
+		require.NoError(t, sink.(sinks.Closer).Close())
+	}
+}
+
+// answers is the address of a broker that says this when it has got a message.
+func answers(t *testing.T, said []byte) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var group sync.WaitGroup
+	group.Go(func() {
+		c, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		for {
+			p, err := packets.ReadPacket(c)
+			switch {
+			case err != nil:
+				_ = c.Close()
+				return
+			case p.Type == packets.CONNECT:
+				_, _ = c.Write([]byte{0x20, 3, 0, 0, 0})
+			case p.Type == packets.PUBLISH:
+				_, _ = c.Write(said)
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		group.Wait()
+	})
+	return "mqtt://" + listener.Addr().String()
+}
+
 func FuzzBroker(f *testing.F) {
 	welcome := []byte{0x20, 3, 0, 0, 0}
 	for _, said := range [][]byte{

@@ -44,6 +44,7 @@ func FuzzReader(f *testing.F) {
 		"SEND\ncontent-length:3\n\n\x00\n\x00\x00", "SEND\ncontent-length:9999999999\n\nx\x00", "SEND\ncontent-length:1\ncontent-length:3\n\nx\x00",
 		"SEND\na:b\\t\n\n\x00", "SEND\n:\n\n\x00", "HELLO\n\n\x00", "\r\rSEND\n\n\x00", "NACK\na\n\n\x00", "SEND\n\n" + string(bytes.Repeat([]byte("x"), 5000)) + "\x00",
 		"SUBSCRIBE\n" + string(bytes.Repeat([]byte("a:b\n"), 9)) + "\n\x00", "BEGIN\na:" + string(bytes.Repeat([]byte("b"), 300)) + "\n\n\x00",
+		string(bytes.Repeat([]byte("0"), 300)) + "\x00",
 	} {
 		f.Add([]byte(seed), uint8(2))
 	}

@@ -162,6 +162,8 @@ func (r *reader) line(most int) ([]byte, error) {
 			return nil, err
 		}
 		part, _ := r.in.Peek(r.in.Buffered()) // as much as there is, so that a NUL is seen at once
+		// Not beyond the first byte that is too much: the answer is the same however the stream is cut.
+		part = part[:min(len(part), most+3-(len(r.raw)-from), r.limits.Frame+1-len(r.raw))]
 		end := bytes.IndexByte(part, '\n')
 		part = part[:cmp.Or(end+1, len(part))]
 		if bytes.IndexByte(part, 0) >= 0 {

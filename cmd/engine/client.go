@@ -137,9 +137,9 @@ func (c *client) show(req *http.Request) error {
 }
 
 func refused(status int, answer []byte) error {
-	var said struct{ Error, Pending, Description string }
-	if json.Unmarshal(answer, &said) != nil || said.Error+said.Pending+said.Description == "" {
+	var said struct{ Error, Pending, Description, Message string }
+	if json.Unmarshal(answer, &said) != nil || said.Error+said.Pending+said.Description+said.Message == "" {
 		said.Error = fmt.Sprintf("%d %s", status, http.StatusText(status))
 	}
-	return refusal{status, said.Error + said.Pending + said.Description}
+	return refusal{status, said.Error + said.Pending + said.Description + said.Message}
 }

@@ -96,6 +96,7 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
 		schemaCommand(),
 		importCommand(),
 		alertsCommand(),
+		twinsCommand(),
 		listenCommand(),
 		rulesCommand(),
 		routesCommand(),

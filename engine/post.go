@@ -543,7 +543,7 @@ func (p *post) send(ctx context.Context, is *subscriptions.Subscription, m subsc
 	if err != nil {
 		return subscriptions.Answer{Err: err, Never: errors.Is(err, outbound.ErrForbidden)}
 	}
-	v := standardwebhooks.Judge(got.Status, got.Header, now)
+	v := standardwebhooks.Judge(got.Status, got.Header, time.Now())
 	a := subscriptions.Answer{Status: got.Status, Never: v.Never, Gone: got.Status == http.StatusGone, After: v.After}
 	if !v.Arrived {
 		a.Err = fmt.Errorf("answer %d %s", got.Status, http.StatusText(got.Status))

@@ -68,8 +68,9 @@ type Answer struct {
 const mostWait = 24 * time.Hour
 
 // Judge says what becomes of the message of an attempt that has its Job, Seq,
-// Number, At and Message: one that was made at since, after so many failures in a
-// row. The waits between attempts are retry, each up to a fifth more or less.
+// Number, At, Took and Message: one that was made at since, after so many failures
+// in a row. The waits between attempts are retry, each up to a fifth more or less,
+// and begin where an attempt ends: an endpoint that hangs is left alone, too.
 func (a *Attempt) Judge(got Answer, since time.Time, failures int, retry []time.Duration) {
 	a.Status = got.Status
 	if got.Err == nil {
@@ -91,7 +92,7 @@ func (a *Attempt) Judge(got Answer, since time.Time, failures int, retry []time.
 	}
 	wait := shaken(retry[min(a.Failures, len(retry))-1], a.Job, a.Number)
 	wait = max(wait, min(got.After, mostWait))
-	a.Next = a.At.Add(wait)
+	a.Next = a.At.Add(time.Duration(a.Took * float64(time.Second))).Add(wait)
 	// One that has waited behind others which failed is not tried for longer than they were.
 	if failures >= a.Number && a.Next.Sub(since) > lasting(retry) {
 		a.Result, a.Next = GivenUp, time.Time{}

@@ -291,6 +291,16 @@ func TestJudge(t *testing.T) {
 	assert.Equal(t, strings.Repeat("é", 150)+"…", a.Error)
 }
 
+// An endpoint that answered after ten seconds, or not at all, was asked again at
+// once: the wait had begun with the attempt. So had the one it had asked for.
+func TestAHangingEndpointWasNotLeftAlone(t *testing.T) {
+	for _, after := range []time.Duration{0, 20 * time.Second} {
+		a := subscriptions.Attempt{Job: "j", Seq: 1, Number: 1, At: start, Took: 10}
+		a.Judge(subscriptions.Answer{Err: errors.New("no answer in time"), After: after}, start, 0, subscriptions.DefaultRetry)
+		assert.GreaterOrEqual(t, a.Next.Sub(start), 10*time.Second+max(4*time.Second, after))
+	}
+}
+
 func FuzzReadToken(f *testing.F) {
 	s := subscribed(nil)
 	for _, seed := range []string{s.Token(), "", "MV9fXw", base64.StdEncoding.EncodeToString([]byte("1___a___b___c"))} {

@@ -48,17 +48,17 @@ func blank() map[string]any {
 	for _, name := range []string{
 		"kind", "event", "id", "eventId", "interaction", "rule", "twin", "feed", "topic", "mode", "state", "status", "severity", "severityLabel",
 		"previousSeverity", "occurredAt", "startsAt", "endsAt", "pendingSince", "summary", "description", "runbook", "reason", "by", "comment",
-		"key", "fingerprint", "condition", "revision", "op", "color", "note", "onExisting", "onRemove", "account",
+		"key", "fingerprint", "condition", "revision", "op", "color", "note", "onTwin", "onExisting", "onRemove", "account",
 	} {
 		data[name] = ""
 	}
-	for _, name := range []string{"seq", "firing", "resolved", "suppressed", "truncated"} {
+	for _, name := range []string{"seq", "firing", "resolved", "suppressed", "truncated", "validity_ts"} {
 		data[name] = number(0)
 	}
 	for _, name := range []string{"latched", "flapping"} {
 		data[name] = false
 	}
-	for _, name := range []string{"labels", "groupLabels", "data", "publish"} {
+	for _, name := range []string{"labels", "groupLabels", "data", "publish", "body"} {
 		data[name] = map[string]any{}
 	}
 	data["notify"] = true
@@ -224,8 +224,20 @@ func summary(data map[string]any) string {
 	if len(data["alerts"].([]any)) > 0 || truth(data["groupLabels"]) || data["firing"] != number(0) || data["resolved"] != number(0) {
 		return groupSummary(data)
 	}
-	s := fmt.Sprintf("%s of %s: %s", data["kind"], data["twin"], text(data["data"]))
-	cut, _ := truncate(200, s)
+	twin, says := data["twin"], text(data["data"])
+	switch {
+	case data["op"] != "": // to a sticker
+		if data["onTwin"] != "" {
+			twin = data["onTwin"]
+		}
+		says = fmt.Sprintf("%s %s", data["op"], data["color"])
+		if data["note"] != "" {
+			says += fmt.Sprintf(": %s", data["note"])
+		}
+	case data["kind"] == string(rules.Notification):
+		says = fmt.Sprintf("%s: %s", data["topic"], text(data["body"]))
+	}
+	cut, _ := truncate(200, fmt.Sprintf("%s of %s: %s", data["kind"], twin, says))
 	return cut
 }
 

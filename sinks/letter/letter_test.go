@@ -71,6 +71,43 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
+// What rules do to stickers and tell topics was told by the sample alone, and
+// templates were refused that asked for it.
+func TestAStickerAndANoticeSaidNothing(t *testing.T) {
+	put := rules.Outcome{
+		Kind: rules.Sticker, Interaction: "meters", Rule: "leaks", Twin: "meter_1", At: sampleTime, Data: []byte(`{"leak":true}`),
+		Sticker: &rules.StickerChange{
+			Event: rules.EventRaised, Op: rules.PutSticker, Twin: "pump_1", Color: "red", Account: "a", Note: "40 l/h", Recipients: []string{"r"}, Until: sampleTime,
+			Publish: rules.StickerTopics{Put: []string{"request"}}, OnExisting: rules.KeepSticker, OnRemove: rules.Acknowledge,
+		},
+	}
+	taken := put
+	taken.Sticker = &rules.StickerChange{Event: rules.EventCleared, Op: rules.RemoveSticker, Twin: "meter_1", Color: "red"}
+	told := func(body string) rules.Outcome {
+		return rules.Outcome{
+			Kind: rules.Notification, Interaction: "meters", Rule: "leaks", Twin: "meter_1", At: sampleTime, Data: []byte(`{"leak":true}`),
+			Notice: &rules.Notice{Event: rules.EventRaised, Topic: "request", Account: "a", Recipients: []string{"r"}, Body: []byte(body)},
+		}
+	}
+	for want, o := range map[string]rules.Outcome{
+		"sticker of pump_1: put red: 40 l/h | 1793606460.0 {}":              put,
+		"sticker of meter_1: remove red | 0.0 {}":                           taken,
+		`notification of meter_1: request: it leaks | 0.0 "it leaks"`:       told(`"it leaks"`),
+		`notification of meter_1: request: {"l/h":40.5} | 0.0 {"l/h":40.5}`: told(`{"l/h":40.5}`),
+		"1 firing, 1 resolved: heat | 0.0 {}":                               sampleGroup(),
+		"machine_1 is at 31.2 | 0.0 {}":                                     alert(),
+	} {
+		tpl, err := Text(template(t, `{{.summary}} | {{round 1 .validity_ts}} {{json .body}}`), nil)
+		require.NoError(t, err)
+		got, err := tpl.Write(&o, now)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+		for name := range decoded(o.AppendJSON(nil)) {
+			assert.Contains(t, blank(), name, "every name is there for every kind")
+		}
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		`{{.summry}}`:                  `t:1:4: template: no field "summry"; did you mean "summary"?`,

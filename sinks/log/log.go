@@ -81,6 +81,9 @@ func textLine(b []byte, o *rules.Outcome) []byte {
 	if o.Summary != "" {
 		b = append(append(b, printable(o.Summary)...), ' ')
 	}
+	if does := o.Does(); does != "" {
+		b = append(append(b, printable(does)...), ' ')
+	}
 	return append(b, printable(string(o.Data))...)
 }
 

@@ -40,6 +40,9 @@ func TestLines(t *testing.T) {
 	odd.Twin, odd.Interaction = "a\nb", "\x1b[31m"
 	resolved := sinktest.Alert()
 	resolved.State, resolved.Summary = rules.StateResolved, "all\r\nclear"
+	put, told := output, output
+	put.Kind, put.Feed, put.Sticker = rules.Sticker, "", &rules.StickerChange{Op: rules.PutSticker, Event: rules.EventRaised, Twin: "machine_1", Color: "red", Note: "too hot"}
+	told.Kind, told.Feed, told.Notice = rules.Notification, "", &rules.Notice{Event: rules.EventRaised, Topic: "heat", Body: []byte(`"too hot"`)}
 	json := func(o rules.Outcome) string { return string(o.AppendJSON(nil)) }
 	for name, tt := range map[string]struct {
 		config  string
@@ -50,6 +53,8 @@ func TestLines(t *testing.T) {
 		"json":                {`{"format":"json"}`, sinktest.Alert(), json(sinktest.Alert())},
 		"text, output":        {`{"format":"text"}`, output, `2026-11-22T10:00:00.5Z output overheating/r machine_1 status: {"status":"extreme"}`},
 		"text, alert":         {`{"format":"text"}`, sinktest.Alert(), `2026-11-22T10:00:00Z alert raised critical overheating/too-hot machine_1: machine_1 is at 31.2 {"temperature":31.2}`},
+		"text, sticker":       {`{"format":"text"}`, put, `2026-11-22T10:00:00.5Z sticker raised overheating/r machine_1: sticker "red" put on machine_1 {"status":"extreme"}`},
+		"text, notification":  {`{"format":"text"}`, told, `2026-11-22T10:00:00.5Z notification raised overheating/r machine_1: topic "heat" told: "too hot" {"status":"extreme"}`},
 		"text on one line":    {`{"format":"text"}`, resolved, `2026-11-22T10:00:00Z alert cleared critical overheating/too-hot machine_1: "all\r\nclear" {"temperature":31.2}`},
 		"text without colour": {`{"format":"text"}`, odd, `2026-11-22T10:00:00.5Z output "\x1b[31m/r" "a\nb" status: {"status":"extreme"}`},
 	} {

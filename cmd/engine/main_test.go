@@ -117,3 +117,13 @@ func TestEnvironmentOverlay(t *testing.T) {
 	require.EqualError(t, err, "TOCSIN_BUS_PARTITIONS:1:1: got \"many\"; want a whole number\n"+
 		`TOCSIN_DRAINTIMEOUT:1:1: got "5"; want a duration with its unit, such as "90s" or "15m"`)
 }
+
+func TestRulesAndDataInOneFolderLostTheRules(t *testing.T) {
+	for range 10 { // the flags were the keys of a map
+		c, _, err := loadConfig(runFlags{rules: "plant", data: "plant"}, nil)
+		require.NoError(t, err)
+		assert.Equal(t, "plant", c.Rules)
+		assert.Equal(t, "plant", c.Bus.Dir)
+		assert.Equal(t, "127.0.0.1:8080", c.HTTP.Listen)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ out of reach); 2 the configuration cannot be used.`,
 		Example: `  engine run -c engine.json
   engine run --rules examples/rules/overheating --twins examples/rules/overheating/twins.json
   TOCSIN_HTTP_LISTEN=127.0.0.1:9090 engine run -c engine.json`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runEngine(cmd.Context(), f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -84,11 +85,7 @@ func loadConfig(f runFlags, environ []string) (c config, warnings []string, err 
 	if warnings, err = c.overlay(environ); err != nil {
 		return c, nil, err
 	}
-	for flag, field := range map[string]*string{f.rules: &c.Rules, f.data: &c.Bus.Dir, f.listen: &c.HTTP.Listen} {
-		if flag != "" {
-			*field = flag
-		}
-	}
+	c.Rules, c.Bus.Dir, c.HTTP.Listen = cmp.Or(f.rules, c.Rules), cmp.Or(f.data, c.Bus.Dir), cmp.Or(f.listen, c.HTTP.Listen)
 	if f.twins != "" {
 		c.Twins.Files = append(c.Twins.Files, f.twins)
 	}

@@ -51,12 +51,12 @@ installation has one; companies that work with it get theirs.` + exitCodesOfRegi
   engine account list
   engine account change "Contractor Ltd" --give read
   engine account delete "Contractor Ltd"`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	r.addURL(cmd)
 	cmd.AddCommand(r.newAccountCommand(), &cobra.Command{
-		Use: "list", Short: "List the accounts", Example: "  engine account list", Args: cobra.NoArgs,
+		Use: "list", Short: "List the accounts", Example: "  engine account list", Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.accounts(cmd.Context(), cmd.OutOrStdout()) },
 	}, r.changeAccountCommand(), &cobra.Command{
 		Use: "delete ACCOUNT", Short: "Delete an account with its users, roles, secrets and subscriptions",
@@ -199,12 +199,12 @@ role's; POST /roles makes one.` + exitCodesOfRegistry,
   engine user list
   engine user change "meter company" --role viewers
   engine user delete "meter company"`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	r.addURL(cmd)
 	cmd.AddCommand(r.newUserCommand(), &cobra.Command{
-		Use: "list", Short: "List the users; not their secrets, which nobody knows", Example: "  engine user list", Args: cobra.NoArgs,
+		Use: "list", Short: "List the users; not their secrets, which nobody knows", Example: "  engine user list", Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.users(cmd.Context(), cmd.OutOrStdout()) },
 	}, r.changeUserCommand(), &cobra.Command{
 		Use: "delete USER", Short: "Delete a user, its secret and its subscriptions",

@@ -155,24 +155,6 @@ func (s *span) String() string {
 // Type is what the help calls it.
 func (s *span) Type() string { return "duration" }
 
-func wantSome(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return wrongUse("%s: want at least one %s", cmd.CommandPath(), what)
-		}
-		return nil
-	}
-}
-
-func wantOne(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return wrongUse("%s: got %d arguments; want one %s", cmd.CommandPath(), len(args), what)
-		}
-		return nil
-	}
-}
-
 // alert is what the commands read of an alert.
 type alert struct {
 	ID, Status, Severity, Interaction, Rule, Twin, Feed, Summary string

@@ -43,7 +43,7 @@ to raise it, because its rule looks further back, more are taken.
 Exit codes: 0 fine; 1 no such alert, or its samples are gone; 2 wrong use.`,
 		Example: `  engine capture --alert al_f7c0hyx3 --data data
   engine capture --alert al_f7c0hyx33h1p8mvn9knnsfmv3j -c engine.json -o tests/oven --before 1h && engine test tests/oven`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout())
 		},

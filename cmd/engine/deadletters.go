@@ -84,7 +84,7 @@ func (d *letterDesk) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the dead letters, the newest first",
 		Example: "  engine deadletters list --stage feed --reason \"unknown twin\" --json",
-		Args:    cobra.NoArgs,
+		Args:    onlyVerbs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return d.list(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	d.addFilter(cmd)

@@ -39,7 +39,7 @@ Exit codes: 0 fine; 1 the engine is not there or says no; 2 wrong use.`,
 		Example: `  engine deliveries
   engine deliveries --alert al_55n8fqhn
   engine deliveries --sink pager --failed --since 1h`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.deliveries(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	d.addURL(cmd)

@@ -45,7 +45,7 @@ alert rule in a second interaction stands beside it: it fires once, and resolves
 		Example: `  engine demo
   engine demo --rounds 5 --interval 200ms --seed 7
   engine demo --rounds 100 --interval 0 --json > outcomes.ndjson`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.rounds < 0 || f.interval < 0 {
 				return wrongUse("engine demo: want --rounds and --interval of zero or more")

@@ -30,20 +30,12 @@ func helpCommand() *cobra.Command {
 			}
 			about, rest, err := cmd.Root().Find(args)
 			if err != nil || len(rest) > 0 {
-				return wrongUse("engine help: no command %q%s", strings.Join(args, " "), verbHint(cmd.Root(), args[0]))
+				return wrongUse("engine help: no command %q%s", strings.Join(args, " "), strictjson.DidYouMean(args[0], subcommands(cmd.Root())))
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()
 		},
 	}
-}
-
-func verbHint(root *cobra.Command, word string) string {
-	var names []string
-	for _, c := range root.Commands() {
-		names = append(names, c.Name())
-	}
-	return strictjson.DidYouMean(word, names)
 }
 
 func listCodes(w io.Writer) error {

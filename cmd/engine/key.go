@@ -56,7 +56,7 @@ func (r *keyRing) newCommand() *cobra.Command {
   admin     everything`,
 		Example: `  engine key new --name ci --role author --expires 90d
   engine key new --name line-2 --role device --twins 'machine_*'`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now := time.Now()
 			var until time.Time
@@ -97,7 +97,7 @@ func (r *keyRing) add(k keys.Key, secret string, out, about io.Writer) error {
 func (r *keyRing) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the keys; not their secrets, which nobody knows",
-		Example: "  engine key list", Args: cobra.NoArgs,
+		Example: "  engine key list", Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := keys.Read(r.file)
 			if err != nil {

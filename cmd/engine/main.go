@@ -64,7 +64,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "engine",
 		Short: "Tocsin judges what digital twins share by rules, and says what follows",
 		Long: `Tocsin is an event-driven rule engine for digital twins. Samples come in over NATS
-JetStream, HTTP or files; rules in JSON (the IOTICS interaction, with JSONLogic
+JetStream, HTTP, STOMP or files; rules in JSON (the IOTICS interaction, with JSONLogic
 conditions) are judged against them; output twins, alerts and more go out.
 
 Exit codes: 0 fine; 1 the answer is no (an invalid rule), or, of run, its
@@ -82,6 +82,7 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.SetFlagErrorFunc(unknownFlag)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
@@ -115,12 +116,4 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
 // wrongUse is the error of an argument that cannot be used.
 func wrongUse(format string, args ...any) error {
 	return exit{exitWrong, fmt.Errorf(format, args...)}
-}
-
-// onlyVerbs are the arguments of a command that has others below it: none.
-func onlyVerbs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return wrongUse("%s: no command %q%s", cmd.CommandPath(), args[0], didYouMean(args[0], subcommands(cmd)))
 }

@@ -69,7 +69,7 @@ Exit codes: 0 fine; 1 a rule is invalid, or more alerts than --max-alerts allows
   engine replay --rules hot.json --samples machine.csv --sweep '/rules/0/…/1=90..110:5' --sweep /rules/0/alert/for=none,15m,1h
   engine replay --rules new.json --against old.json --samples machine.csv --plot --html change.html
   engine replay --rules hot.json --samples machine.csv --twin machine_1 --feed currentTemp --time-column timestamp --out outcomes.ndjson`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return replay(cmd.Context(), f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -21,7 +21,7 @@ func routesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "routes",
 		Short: "Look at the routes of a configuration",
-		Args:  cobra.NoArgs,
+		Args:  onlyVerbs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(routesTestCommand())

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin.internal/engine"
+	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules"
 	"tocsin.internal/rules/words"
 )
@@ -65,7 +66,7 @@ a difference; 2 wrong use.`,
 			Use: "list", Short: "List the rules that run, with their funnels",
 			Long:    "List the rules that run. The same as engine rules.",
 			Example: "  engine rules list --format json",
-			Args:    cobra.NoArgs,
+			Args:    onlyVerbs,
 			RunE:    func(cmd *cobra.Command, _ []string) error { return d.list(cmd) },
 		},
 		d.showCommand(), d.pushCommand(), d.pullCommand(), d.diffCommand(), d.logCommand(), d.rollbackCommand(),
@@ -77,13 +78,6 @@ const (
 	rulesPath   = "/api/v1/rules"
 	rulesetPath = "/api/v1/ruleset"
 )
-
-func subcommands(cmd *cobra.Command) (names []string) {
-	for _, c := range cmd.Commands() {
-		names = append(names, c.Name())
-	}
-	return names
-}
 
 // isJSON says whether the output is for programs.
 func (d *rulesDesk) isJSON() (bool, error) {
@@ -192,21 +186,11 @@ The first stage that none of them has come past is marked.
 Of a shadow alert it says how often it fired beside the live one that it is the
 shadow of: both, the shadow alone, the live one alone, earlier and later.`,
 		Example: "  engine rules show overheating\n  engine rules show overheating/too-hot --last 7d",
-		Args:    oneArg("INTERACTION, or INTERACTION/RULE"),
+		Args:    wantOne("INTERACTION, or INTERACTION/RULE"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return d.show(cmd, args[0]) },
 	}
 	cmd.Flags().Var(&d.last, "last", "how far back shadows are compared with live rules; default 24h")
 	return cmd
-}
-
-// oneArg wants one argument.
-func oneArg(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return wrongUse("%s: want one %s", cmd.CommandPath(), what)
-		}
-		return nil
-	}
 }
 
 // show finds out which part of the name is the interaction's: ids may have slashes.
@@ -253,7 +237,7 @@ func (d *rulesDesk) resolve(ctx context.Context, name string) (id, rule string, 
 			known = append(known, in.ID+"/"+r.Rule)
 		}
 	}
-	return "", "", exit{exitNo, fmt.Errorf("no such rule: %q%s", name, didYouMean(name, known))}
+	return "", "", exit{exitNo, fmt.Errorf("no such rule: %q%s", name, strictjson.DidYouMean(name, known))}
 }
 
 func showInteraction(out io.Writer, in *engine.InteractionStatus) error {

@@ -21,11 +21,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin.internal/engine"
-	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/rules/words"
 )
-
-func didYouMean(written string, known []string) string { return strictjson.DidYouMean(written, known) }
 
 // addChange adds the flags of what changes the set.
 func (d *rulesDesk) addChange(cmd *cobra.Command) {
@@ -56,7 +53,7 @@ one document is wrong, and it takes effect between two samples. It is a new
 revision, with who made it, when and why. The files are those that engine run
 --rules would read.`,
 		Example: "  engine rules push rules --message \"30 degrees are too few\"\n  engine rules push rules --dry-run\n  engine rules push rules --expect 7",
-		Args:    oneArg("DIR or FILE"),
+		Args:    wantOne("DIR or FILE"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return d.push(cmd, args[0]) },
 	}
 	d.addChange(cmd)
@@ -188,7 +185,7 @@ func (d *rulesDesk) logCommand() *cobra.Command {
 		Use: "log", Short: "List the revisions of the set that was pushed, the newest first",
 		Long:    "List the revisions of the set that was pushed, the newest first: who, when and why. The last 64 are kept.",
 		Example: "  engine rules log",
-		Args:    cobra.NoArgs,
+		Args:    onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return get(d, cmd, http.MethodGet, rulesetPath+"/revisions", nil, printLog)
 		},
@@ -230,7 +227,7 @@ func (d *rulesDesk) pullCommand() *cobra.Command {
 file that is there with another content is refused, unless --force is said; what
 is in the folder and not in the set is named and left alone.`,
 		Example: "  engine rules pull rules\n  engine rules pull old --revision 4",
-		Args:    oneArg("DIR"),
+		Args:    wantOne("DIR"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return d.pull(cmd, args[0]) },
 	}
 	d.addRevision(cmd)
@@ -314,7 +311,7 @@ func (d *rulesDesk) diffCommand() *cobra.Command {
 		Long: `Show what a push of a folder would change, as a unified diff from the set on the
 server to the folder. Exit code 1 when there is a difference.`,
 		Example: "  engine rules diff rules\n  engine rules diff rules --revision 4",
-		Args:    oneArg("DIR or FILE"),
+		Args:    wantOne("DIR or FILE"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return d.diff(cmd, args[0]) },
 	}
 	d.addRevision(cmd)

@@ -66,7 +66,7 @@ func (d *desk) printSilence(out io.Writer, doc json.RawMessage, what string) err
 func (d *desk) silencesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "silences", Short: "List the silences, those of the last week too",
-		Example: "  engine alerts silences", Args: cobra.NoArgs,
+		Example: "  engine alerts silences", Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.silences(cmd.Context(), cmd.OutOrStdout()) },
 	}
 }

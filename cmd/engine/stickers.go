@@ -34,7 +34,7 @@ Exit codes: 0 fine; 1 the engine is not there or says no; 2 wrong use.`,
 		Example: `  engine stickers
   engine stickers --twin meter_1 --color red
   engine stickers remove meter_1 red`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.list(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	d.addURL(cmd)

@@ -32,7 +32,7 @@ Exit codes: 0 fine; 1 the engine is not there or says no; 2 wrong use.`,
 		Example: `  engine subscriptions
   engine subscriptions log 47d7ab5e-6a1c-5ba8-8a32-1c8ff0c2e9e0
   engine subscriptions retry 47d7ab5e-6a1c-5ba8-8a32-1c8ff0c2e9e0`,
-		Args: cobra.NoArgs,
+		Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.list(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	d.addURL(cmd)

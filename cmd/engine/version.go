@@ -18,7 +18,7 @@ func versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version, the commit, and the versions of Go and NATS",
 		Example: "  engine version",
-		Args:    cobra.NoArgs,
+		Args:    onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "tocsin %s (commit %s, %s %s/%s, NATS server %s)\n",
 				version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH, bus.ServerVersion)

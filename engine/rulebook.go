@@ -123,11 +123,11 @@ func RuleFiles(path string) ([]string, error) {
 		return []string{own}, nil
 	}
 	var files []string
-	err = filepath.WalkDir(path, func(file string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(throughLink(path), func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && file != path && strings.HasPrefix(d.Name(), "."):
+		case d.IsDir() && file != throughLink(path) && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
 		case d.IsDir() || strings.HasPrefix(d.Name(), "."):
 			return nil
@@ -138,6 +138,10 @@ func RuleFiles(path string) ([]string, error) {
 	})
 	return files, err
 }
+
+// throughLink names a folder so that it is walked where the name is that of a
+// link to it.
+func throughLink(dir string) string { return dir + string(filepath.Separator) }
 
 func isFile(path string) bool {
 	info, err := os.Stat(path)
@@ -357,38 +361,70 @@ func (e *Engine) RulesOfTwin(id string) (refused string, warnings []error) {
 	return "", nil
 }
 
-// debounce is how long the watcher waits for an editor to be done.
-const debounce = 200 * time.Millisecond
+// debounce is how long the watcher waits for an editor to be done, and
+// debounceMost how long for one that never is.
+const (
+	debounce     = 200 * time.Millisecond
+	debounceMost = 2 * time.Second
+)
 
 // watchRules reads the rules again whenever a file of theirs changes.
 func (e *Engine) watchRules(ctx context.Context) error {
+	path, err := filepath.Abs(e.config.RulesPath)
+	if err != nil {
+		return fmt.Errorf("watching %s: %w", e.config.RulesPath, err)
+	}
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watching %s: %w", e.config.RulesPath, err)
 	}
 	defer w.Close() //nolint:errcheck // there is nothing to save
-	if err := e.watchFolders(w); err != nil {
-		return err
+	if err := watchFolders(w, path); err != nil {
+		return fmt.Errorf("watching %s: %w", e.config.RulesPath, err)
 	}
 	var due <-chan time.Time
+	var latest time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case event := <-w.Events:
-			if event.Op != fsnotify.Chmod {
-				due = time.After(debounce)
+			if !concernsRules(path, event) {
+				continue
 			}
+			if due == nil {
+				latest = time.Now().Add(debounceMost)
+			}
+			due = time.After(min(debounce, time.Until(latest)))
 		case err := <-w.Errors:
 			e.trouble(fmt.Errorf("watching %s: %w", e.config.RulesPath, err))
 		case <-due:
 			due = nil
-			if err := e.watchFolders(w); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				e.trouble(err)
+			if err := watchFolders(w, path); err != nil {
+				e.trouble(fmt.Errorf("watching %s: %w", e.config.RulesPath, err))
 			}
 			e.reloadAndSay(ctx)
 		}
 	}
+}
+
+// concernsRules says whether an event may have changed the rules at a path. What
+// is written into a file that holds none, such as a log beside them, has not.
+func concernsRules(path string, event fsnotify.Event) bool {
+	switch {
+	case event.Op == fsnotify.Chmod:
+		return false
+	case strings.HasPrefix(filepath.Base(event.Name), ".."): // Kubernetes replaces the files of a volume behind such a link
+		return true
+	case event.Op == fsnotify.Write && event.Name != path && filepath.Ext(event.Name) != ".json":
+		return false
+	}
+	return lies(event.Name, path) || lies(path, event.Name)
+}
+
+// lies says whether a path is a folder, or below it.
+func lies(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, throughLink(dir))
 }
 
 // reloadAndSay reports how a reload went; it never ends the engine.
@@ -398,22 +434,29 @@ func (e *Engine) reloadAndSay(ctx context.Context) {
 	}
 }
 
-// watchFolders watches the folders rather than the files, because editors
-// replace files.
-func (e *Engine) watchFolders(w *fsnotify.Watcher) error {
-	path := e.config.RulesPath
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("watching: %w", err)
+// watchFolders watches the folders of the rules rather than the files, because
+// editors replace files, and the folder above, which says when the rules come, go,
+// or are others under the same name; the nearest one that is there.
+func watchFolders(w *fsnotify.Watcher, path string) error {
+	above := filepath.Dir(path)
+	err := w.Add(above)
+	for errors.Is(err, fs.ErrNotExist) && filepath.Dir(above) != above {
+		above = filepath.Dir(above)
+		err = w.Add(above)
 	}
-	if !info.IsDir() {
-		return w.Add(filepath.Dir(path))
+	info, statErr := os.Stat(path)
+	if statErr != nil || !info.IsDir() {
+		return err
 	}
-	return filepath.WalkDir(path, func(dir string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return err
+	// A folder can be watched in one that cannot be read.
+	return filepath.WalkDir(throughLink(path), func(dir string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = w.Add(filepath.Clean(dir))
 		}
-		return w.Add(dir)
+		if errors.Is(err, fs.ErrNotExist) { // it has just gone
+			return nil
+		}
+		return err
 	})
 }
 

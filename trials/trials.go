@@ -92,7 +92,11 @@ func Check(file string) (count int, err error) {
 // find are the folders with rules.
 func find(dir string) ([]string, error) {
 	var out []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	root := dir + string(filepath.Separator) // so that a link to a folder is walked, too
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if path == root {
+			path = dir
+		}
 		switch {
 		case err != nil:
 			return err

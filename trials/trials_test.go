@@ -257,3 +257,14 @@ func TestCoverage(t *testing.T) {
   0 of 1 conditions were true and false, with all their branches
 `, strings.ReplaceAll(b.String(), f.Dir+string(filepath.Separator), ""))
 }
+
+// A link to a folder was taken for one without tests.
+func TestFolderBehindALink(t *testing.T) {
+	whole, err := filepath.Abs(filepath.Join("..", "examples", "rules", "machine-silent"))
+	require.NoError(t, err)
+	link := filepath.Join(t.TempDir(), "plant")
+	require.NoError(t, os.Symlink(whole, link))
+	folders, err := trials.Find(link)
+	require.NoError(t, err)
+	require.Len(t, folders, 1)
+}

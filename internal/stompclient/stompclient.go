@@ -344,10 +344,18 @@ func (c *Conn) Read() (*frame.Frame, error) {
 }
 
 // Waiting says that a whole frame has come already, or something that Read will
-// not wait for.
+// not wait for. One that is larger than what is read ahead has not.
 func (c *Conn) Waiting() bool {
 	come, _ := c.buf.Peek(c.buf.Buffered())
-	return bytes.IndexByte(come, 0) >= 0
+	come = bytes.TrimLeft(come, "\r\n") // heart-beats
+	end := endOfHead(come)
+	if end == 0 {
+		return false
+	}
+	if n := contentLength(come[:end]); n > 0 { // whose body may have a NUL
+		return int64(len(come)-end) > n
+	}
+	return bytes.IndexByte(come[end:], 0) >= 0
 }
 
 // next reads a frame; nil for a heart-beat.
@@ -387,13 +395,19 @@ func (c *Conn) head() ([]byte, error) {
 	}
 }
 
+// endOfHead is where the body begins; 0 when the head is not complete. What looks
+// like another end of it may be in the body.
 func endOfHead(b []byte) int {
-	for _, end := range []string{"\n\n", "\n\r\n"} {
-		if i := bytes.Index(b, []byte(end)); i >= 0 {
-			return i + len(end)
+	for from := 0; ; {
+		i := bytes.IndexByte(b[from:], '\n')
+		if i < 0 {
+			return 0
+		}
+		from += i + 1
+		if rest := bytes.TrimPrefix(b[from:], []byte("\r")); bytes.HasPrefix(rest, []byte("\n")) {
+			return len(b) - len(rest) + 1
 		}
 	}
-	return 0
 }
 
 // contentLength is what the first header of that name says; 0 when there is
@@ -408,13 +422,22 @@ func contentLength(head []byte) int64 {
 	return n
 }
 
+// withoutLength is a head that announces no body.
+func withoutLength(head []byte) (out []byte) {
+	for line := range bytes.Lines(head) {
+		if !bytes.HasPrefix(line, []byte(frame.ContentLength+":")) {
+			out = append(out, line...)
+		}
+	}
+	return out
+}
+
 // skip reads over a frame whose body is too large.
 func (c *Conn) skip(head []byte, n int64) (*frame.Frame, error) {
 	if n > maxSkip {
 		return nil, fmt.Errorf("a frame of %d bytes", n)
 	}
-	length := "\n" + frame.ContentLength + ":" + strconv.FormatInt(n, 10)
-	f, err := frame.NewReader(strings.NewReader(strings.Replace(string(head), length, "", 1) + "\x00")).Read()
+	f, err := frame.NewReader(io.MultiReader(bytes.NewReader(withoutLength(head)), strings.NewReader("\x00"))).Read()
 	if err != nil {
 		return nil, err
 	}

@@ -119,6 +119,87 @@ func TestTooLargeBodyIsSkipped(t *testing.T) {
 	assert.Equal(t, "hello", string(f.Body))
 }
 
+// The room for a body was made that was to be skipped.
+func TestTooLargeBodyWhoseLengthHasZeros(t *testing.T) {
+	const length = 17 << 20
+	c := dial(t, t.Context(), talk(t, func(w io.Writer) {
+		fmt.Fprintf(w, "%sMESSAGE\nmessage-id:1\ncontent-length:%020d\ncontent-length:5\n\n", connected, length)
+		io.WriteString(w, strings.Repeat("a", length)+"\x00MESSAGE\nmessage-id:2\n\nhello\x00") //nolint:errcheck // a test
+	}))
+	defer c.Close()
+	f, err := c.Read()
+	require.EqualError(t, err, "body of 17825792 bytes; want at most 16777216")
+	assert.Equal(t, "1", f.Header.Get(frame.MessageId))
+	f, err = c.Read()
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(f.Body))
+}
+
+// What a message says was taken for a header of its frame.
+func TestBodyLikeAHead(t *testing.T) {
+	body := "a\ncontent-length:99999999\n\nb"
+	c := dial(t, t.Context(), talk(t, say(connected+"MESSAGE\r\nmessage-id:1\r\n\r\n"+body+"\x00")))
+	defer c.Close()
+	f, err := c.Read()
+	require.NoError(t, err)
+	assert.Equal(t, body, string(f.Body))
+}
+
+// A frame whose end did not come was waited for without a limit, when what had
+// come of its body had a NUL.
+func TestHalfAFrameWithNUL(t *testing.T) {
+	url := serve(t, func(c net.Conn, _ *frame.Reader) {
+		io.WriteString(c, "CONNECTED\nversion:1.2\nheart-beat:20,0\n\n\x00"+"MESSAGE\n\nwhole\x00\nMESSAGE\ncontent-length:100\n\nhalf\x00") //nolint:errcheck // a test
+		io.Copy(io.Discard, c)                                                                                                               //nolint:errcheck // until the client goes
+	})
+	c, err := stompclient.Dial(t.Context(), stompclient.Options{URL: url, HeartBeat: 20 * time.Millisecond})
+	require.NoError(t, err)
+	defer c.Close()
+	m, err := c.Read()
+	require.NoError(t, err)
+	assert.Equal(t, "whole", string(m.Body))
+	assert.False(t, c.Waiting())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := c.Read()
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		var timeout net.Error
+		require.ErrorAs(t, err, &timeout)
+		assert.True(t, timeout.Timeout())
+	case <-time.After(time.Minute):
+		require.Fail(t, "it waits for ever")
+	}
+}
+
+func TestWaiting(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                                     false,
+		"\n\r\n":                               false,
+		"MESSAGE\n":                            false,
+		"MESSAGE\n\nhalf":                      false,
+		"\n\r\nMESSAGE\n\n\x00":                true,
+		"MESSAGE\r\n\r\n\x00":                  true,
+		"MESSAGE\ncontent-length:0\n\n\x00":    true,
+		"MESSAGE\ncontent-length:3\n\na\x00b":  false,
+		"MESSAGE\ncontent-length:3\n\na\x00bc": true,
+		"MESSAGE\ncontent-length:99999999\n\n\x00": false,
+	} {
+		ours, theirs := net.Pipe()
+		go func() {
+			io.WriteString(theirs, "ACK\n\n\x00"+text) //nolint:errcheck // a test
+			theirs.Close()                             //nolint:errcheck // a test
+		}()
+		c := stompclient.Over(t.Context(), ours)
+		_, err := c.Read()
+		require.NoError(t, err)
+		assert.Equal(t, want, c.Waiting(), "%q", text)
+		ours.Close() //nolint:errcheck // a test
+	}
+}
+
 func TestEndlessBody(t *testing.T) {
 	large := strings.Repeat("a", 1<<20)
 	c := dial(t, t.Context(), talk(t, func(w io.Writer) {
@@ -222,7 +303,7 @@ func TestAckOfOlderServers(t *testing.T) {
 
 // FuzzRead proves that nothing which a server sends does harm.
 func FuzzRead(f *testing.F) {
-	for _, text := range []string{"", "\n", "\r\n", connected, "MESSAGE\r\na:b\r\n\r\nbody\x00", "MESSAGE\ncontent-length:4\n\nbody\x00", "MESSAGE\ncontent-length:99999999999\n\nbody\x00", "MESSAGE\ncontent-length:9223372036854775807\n\n", "MESSAGE\n:\n\n\x00", "MESSAGE\na:\\c\\q\\\n\n\x00", "ERROR\n\n{\"code\":16}\x00", "\x00\x00"} {
+	for _, text := range []string{"", "\n", "\r\n", connected, "MESSAGE\r\na:b\r\n\r\nbody\x00", "MESSAGE\ncontent-length:4\n\nbody\x00", "MESSAGE\ncontent-length:99999999999\n\nbody\x00", "MESSAGE\ncontent-length:9223372036854775807\n\n", "MESSAGE\ncontent-length:000000002854775807\n\n", "MESSAGE\n:\n\n\x00", "MESSAGE\na:\\c\\q\\\n\n\x00", "ERROR\n\n{\"code\":16}\x00", "\x00\x00"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

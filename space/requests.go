@@ -27,6 +27,8 @@ const (
 	page = 500
 	// mostPages bounds a search.
 	mostPages = 2000
+	// mostNamed bounds the bytes of all that a search finds.
+	mostNamed = 64 << 20
 	// searchTime is how long a host may keep a search open.
 	searchTime = 10 * time.Second
 	// timedOut is the code with which hosts end a search that they keep open.
@@ -40,6 +42,17 @@ type Found struct {
 	Feeds []string
 }
 
+// errMuch is the error of a search that finds more than there is room for.
+var errMuch = fmt.Errorf("the names of what was found have more than %d MiB; want a filter that finds less", mostNamed>>20)
+
+func (f *Found) size() int {
+	n := len(f.Twin) + len(f.Host)
+	for _, feed := range f.Feeds {
+		n += len(feed)
+	}
+	return n
+}
+
 // Search finds twins by a filter, in JSON as the API has it. No twin is there
 // twice.
 func (c *Client) Search(ctx context.Context, filter []byte, scope string) ([]Found, error) {
@@ -47,6 +60,7 @@ func (c *Client) Search(ctx context.Context, filter []byte, scope string) ([]Fou
 	var all []Found
 	seen := map[[2]string]bool{}
 	offset := 0 // of each host's twins
+	named := 0
 	for range mostPages {
 		found, err := c.searchPage(ctx, body, scope, offset)
 		if err != nil {
@@ -59,7 +73,11 @@ func (c *Client) Search(ctx context.Context, filter []byte, scope string) ([]Fou
 			if id := [2]string{f.Host, f.Twin}; !seen[id] {
 				seen[id], more = true, true
 				all = append(all, f)
+				named += f.size()
 			}
+		}
+		if named > mostNamed {
+			return nil, fmt.Errorf("search: %w", errMuch)
 		}
 		if !more {
 			break
@@ -111,6 +129,7 @@ func readFound(r io.Reader, one bool) ([]Found, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), maxAnswer)
 	told := false
+	named := 0
 	for lines.Scan() {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
@@ -123,6 +142,12 @@ func readFound(r io.Reader, one bool) ([]Found, error) {
 			return nil, err
 		}
 		all, told = append(all, found...), told || payload
+		for i := range found {
+			named += found[i].size()
+		}
+		if named > mostNamed {
+			return nil, errMuch
+		}
 		if one && payload {
 			return all, nil
 		}

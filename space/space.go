@@ -229,6 +229,8 @@ func (c *Client) loadIndex(ctx context.Context) (Index, error) {
 	if c.index.Stomp != "" {
 		return c.index, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
 	body, err := c.once(ctx, http.MethodGet, "/index.json", nil, "", nil)
 	if err != nil {
 		return Index{}, fmt.Errorf("index.json: %w", err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -111,6 +112,68 @@ func TestPages(t *testing.T) {
 			want := map[string]int{"whole": 1200, "smaller": 1200, "no offsets": 3}[name]
 			assert.Len(t, found, want)
 		})
+	}
+}
+
+// endless gives a line for ever, and counts its bytes.
+type endless struct {
+	line string
+	read int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.line[e.read%len(e.line):])
+	e.read += n
+	return n, nil
+}
+
+// A host could fill the memory with the answer to a search.
+func TestEndlessAnswer(t *testing.T) {
+	answer := &endless{line: `{"twins":[{"id":"` + strings.Repeat("a", 1<<20) + `"}]}` + "\n"}
+	_, err := readFound(io.LimitReader(answer, 2*mostNamed), false)
+	require.ErrorIs(t, err, errMuch)
+
+	page := `{"twins":[{"id":"%d","feeds":[{"feedId":"` + strings.Repeat("a", 8<<20) + `"}]}]}`
+	asked := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		fmt.Fprintf(w, page, asked)
+		if asked > mostNamed>>22 {
+			asked = 0 // nothing new
+		}
+	}))
+	defer srv.Close()
+	_, err = client(t, srv.URL).Search(t.Context(), []byte(`{}`), Local)
+	require.ErrorIs(t, err, errMuch)
+}
+
+// A host that did not answer was waited for without a limit, and whoever needed
+// a token waited, too.
+func TestSilentHost(t *testing.T) {
+	silent := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-silent:
+		case <-r.Context().Done():
+		}
+	}))
+	defer srv.Close()
+	defer close(silent)
+	config := Defaults()
+	config.Host, config.Timeout = srv.URL, 50*time.Millisecond
+	c, err := New(config)
+	require.NoError(t, err)
+	defer c.Close()
+	failed := make(chan error, 1)
+	go func() {
+		_, _, _, err := c.Connect(t.Context())
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	case <-time.After(time.Minute):
+		require.Fail(t, "it waits for ever")
 	}
 }
 

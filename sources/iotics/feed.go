@@ -30,6 +30,7 @@ type followed struct {
 	link        *link
 
 	// Guarded by the link.
+	asked   bool // to be followed, and the host has not said yes
 	blocked bool // the host does not let us follow it
 	block   time.Duration
 	until   time.Time
@@ -134,14 +135,16 @@ func (l *link) of(id string) *followed {
 	return l.feeds[id]
 }
 
-// begins is the feed whose subscription has begun: the host lets us follow it.
+// begins is the feed whose subscription has begun: the host lets us follow it. It
+// does so once, however often the host says it.
 func (l *link) begins(id string) *followed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.feeds[id]
-	if f != nil {
-		f.block = 0
+	if f == nil || !f.asked {
+		return nil
 	}
+	f.asked, f.block = false, 0
 	return f
 }
 

@@ -26,6 +26,8 @@ const (
 	longestBlock = time.Hour
 	// handover is how long an old connection may take to bring what the host has begun to send.
 	handover = 30 * time.Second
+	// mostEarly bounds the bytes of what a host sends before it has said yes to everything.
+	mostEarly = 64 << 20
 )
 
 // Run follows until ctx ends. A host that is not there, or goes away, is waited

@@ -41,6 +41,7 @@ type host struct {
 	v2       bool // answers as of 2022
 	open     bool // keeps searches open until the time that it was told
 	broken   int  // that many answers of samples/last are 500
+	asked    int  // for samples/last
 }
 
 func newHost(t *testing.T) *host {
@@ -145,6 +146,7 @@ func (h *host) search(w http.ResponseWriter, r *http.Request) {
 func (h *host) lastSample(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.asked++
 	if h.broken > 0 {
 		h.broken--
 		w.WriteHeader(http.StatusInternalServerError)
@@ -362,6 +364,47 @@ func TestTokenThatEnds(t *testing.T) {
 	for i, s := range r.Samples() {
 		assert.Equal(t, fmt.Sprintf(`{"n":%d}`, i+1), string(s.Data))
 	}
+}
+
+// A host that gives a receipt again and again was asked each time for what might
+// have been missed, and what it sent in between was gathered without a bound.
+func TestReceiptsAgain(t *testing.T) {
+	h := newHost(t)
+	r := run(t, open(t, h, `,"follow":[{"twin":"m","feed":"f"}]`))
+	require.True(t, h.subscribed(1))
+	for range 20 {
+		h.SendAll(frame.New(frame.RECEIPT, frame.ReceiptId, "tocsin-1"))
+	}
+	h.share("m", "f", 1, `{"n":1}`)
+	r.Wait(t, 1)
+	r.End(t)
+	h.set(func() { assert.Equal(t, 1, h.asked) })
+}
+
+// What a host sends on a new connection before its receipts was kept without a bound.
+func TestMuchBeforeTheReceipts(t *testing.T) {
+	h := newHost(t)
+	subscribed := 0
+	h.Answer = func(f *frame.Frame) (out []*frame.Frame) {
+		if f.Command != frame.SUBSCRIBE {
+			return nil
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if subscribed++; subscribed != 2 {
+			return nil
+		}
+		m := frame.New(frame.MESSAGE, frame.Subscription, f.Header.Get(frame.Id), frame.ContentLength, fmt.Sprint(8<<20))
+		m.Body = make([]byte, 8<<20)
+		return append(slices.Repeat([]*frame.Frame{m}, 9), frame.New(frame.RECEIPT, frame.ReceiptId, f.Header.Get(frame.Receipt)))
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte(jwt(time.Now())), 0o600)) // it does not look itself
+	r := run(t, open(t, h, fmt.Sprintf(`,"follow":[{"twin":"m","feed":"f"}],"tokenFile":%q,"tokenTime":"5s"`, file)))
+	require.True(t, h.subscribed(1))
+	require.NoError(t, os.WriteFile(file, []byte(jwt(time.Now().Add(time.Hour))), 0o600))
+	assert.True(t, h.Until(func(st stomptest.State) bool { return st.Count(frame.SUBSCRIBE) == 3 }), "it tries again")
+	r.End(t)
 }
 
 // TestForbiddenFeed proves that a feed that may not be followed does not keep the

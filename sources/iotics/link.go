@@ -74,6 +74,7 @@ func (l *link) add(feeds []*followed) {
 func (l *link) subscribe(s *session, feeds []*followed) {
 	var frames []*frame.Frame
 	for _, f := range feeds {
+		f.asked = true
 		sub := frame.New(frame.SUBSCRIBE, frame.Id, f.id, frame.Destination, f.destination, frame.Receipt, f.id)
 		if l.Durable == "" {
 			sub.Header.Add(frame.Ack, "auto")
@@ -312,6 +313,7 @@ func (l *link) settle(s *session) error {
 	for _, f := range feeds {
 		open[f.id] = true
 	}
+	early := 0
 	for len(open) > 0 {
 		f, err := s.Read()
 		if err != nil {
@@ -321,7 +323,21 @@ func (l *link) settle(s *session) error {
 			delete(open, f.Header.Get(frame.ReceiptId))
 		} else {
 			s.early = append(s.early, f)
+			early += size(f)
+		}
+		if early > mostEarly {
+			return fmt.Errorf("more than %d MiB before the receipts", mostEarly>>20)
 		}
 	}
 	return nil
+}
+
+// size is about what a frame takes of the memory.
+func size(f *frame.Frame) int {
+	n := len(f.Body) + 256
+	for i := range f.Header.Len() {
+		name, value := f.Header.GetAt(i)
+		n += len(name) + len(value)
+	}
+	return n
 }

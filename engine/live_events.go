@@ -204,7 +204,7 @@ func (x *events) sticker(m *bus.TailMessage) {
 }
 
 // notice gives what those are told who subscribe to a topic: its recipients, or
-// all of its account.
+// all of its account and who else is to be told.
 func (x *events) notice(m *bus.TailMessage) {
 	if !x.wanted(NotificationTopic, feedKey{}) {
 		return
@@ -213,12 +213,17 @@ func (x *events) notice(m *bus.TailMessage) {
 	if err != nil {
 		return
 	}
-	told := n.Recipients
+	told, data := n.Recipients, m.Data
 	if told == nil {
-		told = []string{n.Account}
+		told = append([]string{n.Account}, n.Also...)
+	}
+	if n.Also != nil {
+		if data, err = n.Public().Encode(); err != nil {
+			return
+		}
 	}
 	x.give(NotificationTopic, feedKey{}, m, &Event{
-		Kind: NotificationTopic, Twin: n.Twin, At: n.At, Mime: mimeJSON, Data: m.Data, Subject: m.Subject, Recipients: told,
+		Kind: NotificationTopic, Twin: n.Twin, At: n.At, Mime: mimeJSON, Data: data, Subject: m.Subject, Recipients: told,
 	})
 }
 

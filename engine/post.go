@@ -263,9 +263,13 @@ func (p *post) jobs(stored *bus.StoredNotice) (jobs []bus.Job) {
 	if len(told) == 0 {
 		return nil
 	}
-	text, err := json.Marshal(job{stored.ID, stored.Body})
+	body, err := n.Public().Encode() // who else is told is no matter of theirs
 	if err != nil {
 		return nil // what was read is JSON
+	}
+	text, err := json.Marshal(job{stored.ID, body})
+	if err != nil {
+		return nil // so is this
 	}
 	for _, id := range told {
 		jobs = append(jobs, bus.Job{Subscription: id, ID: stored.ID, Data: text})

@@ -26,9 +26,12 @@ import (
 // posted is a message that an endpoint has got.
 type posted struct {
 	id, Type, Trigger, Message, Twin string
-	Event                            struct{ N int }
-	ConfirmationURL                  string `json:"confirmation_url"`
-	Subscription                     struct {
+	Event                            struct {
+		N     int
+		Color string
+	}
+	ConfirmationURL string `json:"confirmation_url"`
+	Subscription    struct {
 		UnsubscribeURL string `json:"unsubscribe_url"`
 	}
 }
@@ -544,4 +547,34 @@ func TestRuleTellsSubscribers(t *testing.T) {
 	w = start(t, dir, change)
 	w.notice("red", 8)
 	w.got(p, []int{7, 8})
+}
+
+// Whoever had an account of its own, as a contractor has, was not told of the
+// stickers whose recipient it was.
+func TestAContractorOfAnotherAccountWasNotTold(t *testing.T) {
+	post := posting(t)
+	w := start(t, engine.DataDir(t), func(c *engine.Config) { post(c); meters(c) })
+	subscribe := func(account, user string) *endpoint {
+		p := newEndpoint(t)
+		who := subscriptions.Subscriber{Account: account, User: user, Base: "http://space.example"}
+		_, err := w.SubscribeWebhook(t.Context(), who, subscriptions.Request{CallbackURL: p.url, Topic: "new-request", Expires: time.Hour})
+		require.NoError(t, err)
+		w.until("asked to confirm", func() bool { _, ok := p.last("subscription.confirmation"); return ok })
+		m, _ := p.last("subscription.confirmation")
+		_, err = w.ConfirmSubscription(t.Context(), tokenIn(t, m.ConfirmationURL))
+		require.NoError(t, err)
+		return p
+	}
+	theirs, others, ours := subscribe("account-2", contractor), subscribe("account-3", stranger), subscribe(accounts.Own(), company)
+	w.put(sticker("machine_1", "red", time.Hour))
+	s := sticker("machine_1", "blue", time.Hour)
+	s.Recipients = []string{"account-3"}
+	w.put(s)
+	twice := func(p *endpoint) func() bool { return func() bool { return len(p.notifications()) == 2 } }
+	w.until("the account is told of all", twice(ours))
+	w.until("the contractor is told", func() bool { return len(theirs.notifications()) == 1 && len(others.notifications()) == 1 })
+	m, _ := theirs.last("Notification")
+	assert.Equal(t, "red", m.Event.Color)
+	m, _ = others.last("Notification")
+	assert.Equal(t, "blue", m.Event.Color)
 }

@@ -19,6 +19,14 @@ type Notice struct {
 	Event      json.RawMessage `json:"event"` // any JSON value
 	At         time.Time       `json:"at"`
 	Recipients []string        `json:"recipients,omitempty"` // ids of users, roles or accounts; none: all who subscribe
+	Also       []string        `json:"also,omitempty"`       // ids of those who are told although the topic is of another account
+}
+
+// Public is the notice without whom it is for.
+func (n *Notice) Public() *Notice {
+	out := *n
+	out.Recipients, out.Also = nil, nil
+	return &out
 }
 
 // Encode is the notice as it is kept. Its error is that of an event that is no JSON.

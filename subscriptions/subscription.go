@@ -193,16 +193,20 @@ func (s *Subscription) End() time.Time {
 // Takes says whether a subscription that is confirmed is told of a notice: of its
 // topic, in its account or meant for it, and not meant for others only.
 func (s *Subscription) Takes(n *Notice) bool {
-	among := slices.ContainsFunc(n.Recipients, func(id string) bool {
-		return id != "" && (id == s.Account || id == s.User || id == s.Role)
-	})
 	switch {
 	case s.Topic != n.Topic:
 		return false
 	case n.Account != s.Account:
-		return among
+		return s.among(n.Recipients) || s.among(n.Also)
 	}
-	return among || n.Recipients == nil || s.Everybody
+	return n.Recipients == nil || s.Everybody || s.among(n.Recipients)
+}
+
+// among says whether some users, roles or accounts are who has subscribed.
+func (s *Subscription) among(ids []string) bool {
+	return slices.ContainsFunc(ids, func(id string) bool {
+		return id != "" && (id == s.Account || id == s.User || id == s.Role)
+	})
 }
 
 // Encode is the subscription as it is kept.

@@ -139,9 +139,16 @@ func TestTakes(t *testing.T) {
 	} {
 		assert.Equal(t, tt.want, s.Takes(tt.notice), name)
 	}
+	also := func(account string, ids ...string) *subscriptions.Notice {
+		return &subscriptions.Notice{Account: account, Topic: "red", Also: ids}
+	}
+	assert.True(t, s.Takes(also(account, "x")))
+	assert.True(t, s.Takes(also("other", "x", user)))
+	assert.False(t, s.Takes(also("other", "x", "")))
 	s.Everybody = true
 	assert.True(t, s.Takes(notice(account, "x")))
 	assert.False(t, s.Takes(notice("other")))
+	assert.False(t, s.Takes(also("other", "x")))
 }
 
 func TestToken(t *testing.T) {

@@ -193,7 +193,8 @@ func (e *StickerEvent) JSON() ([]byte, error) {
 	}{"sticker", e.Event, s.ID, s.Twin, s.Account, s.Color, s.Note, s.Recipients, TimestampOf(s.ValidUntil), TimestampOf(s.Created), e.By, e.At})
 }
 
-// Notice is what those are told who subscribe to one of its topics.
+// Notice is what those are told who subscribe to one of its topics: all of the
+// sticker's account, and its recipients in others.
 func (e *StickerEvent) Notice(topic string) ([]byte, error) {
 	type event struct {
 		Color    string    `json:"color"`
@@ -209,5 +210,6 @@ func (e *StickerEvent) Notice(topic string) ([]byte, error) {
 		Twin    string    `json:"twin"`
 		Event   event     `json:"event"`
 		At      time.Time `json:"at"`
-	}{"sticker." + e.Event, s.Account, topic, s.Twin, event{s.Color, s.Note, TimestampOf(s.ValidUntil), TimestampOf(s.Created)}, e.At})
+		Also    []string  `json:"also,omitempty"`
+	}{"sticker." + e.Event, s.Account, topic, s.Twin, event{s.Color, s.Note, TimestampOf(s.ValidUntil), TimestampOf(s.Created)}, e.At, s.Recipients})
 }

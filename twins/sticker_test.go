@@ -132,7 +132,7 @@ func TestWhatIsToldOfASticker(t *testing.T) {
 	text, err = e.Notice("task-completed")
 	require.NoError(t, err)
 	assert.Equal(t, `{"trigger":"sticker.removed","account":"a","topic":"task-completed","twin":"meter_1",`+
-		`"event":{"color":"red","note":"repair now","validity_ts":1793707200.000,"created_ts":1793620800.000},"at":"2026-11-02T12:00:01.5Z"}`, string(text))
+		`"event":{"color":"red","note":"repair now","validity_ts":1793707200.000,"created_ts":1793620800.000},"at":"2026-11-02T12:00:01.5Z","also":["`+somebody+`"]}`, string(text))
 }
 
 func decoded(t *testing.T, color, text string) (twins.Sticker, error) {

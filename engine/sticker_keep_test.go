@@ -105,6 +105,30 @@ func TestADecisionThatComesAgain(t *testing.T) {
 	assert.Equal(t, uint64(3), k.engine.stats.undelivered.Load())
 }
 
+// A rule whose put had left the sticker of a person, or of another rule, took that
+// off when its conditions ended, and its subscribers were told that the work was done.
+func TestARuleTookOffWhatItHadNotPut(t *testing.T) {
+	k := keepers(t, 1)[0]
+	k.start(t)
+	carryOut := func(x bus.Delivery) { assert.True(t, k.carryOut(t.Context(), x).Done) }
+	ends := func(seq uint64, own bool) bus.Delivery {
+		x := decision(seq, rules.RemoveSticker, "")
+		x.Outcome.Sticker.Own = own
+		return x
+	}
+	other := decision(1, rules.PutSticker, "of another rule")
+	other.Outcome.Rule = "other"
+	carryOut(other)
+	carryOut(decision(2, rules.PutSticker, "kept"))
+	carryOut(ends(3, true))
+	assert.Equal(t, twins.StickerLive, k.record(t).State)
+	carryOut(ends(4, false))
+	assert.Equal(t, twins.StickerRemoved, k.record(t).State, "a rule that says so takes off any")
+	carryOut(decision(5, rules.PutSticker, "its own"))
+	carryOut(ends(6, true))
+	assert.Equal(t, twins.StickerRemoved, k.record(t).State)
+}
+
 func (k *stickerKeeper) remove(t *testing.T) (s twins.Sticker, err error) {
 	found := k.book.find(&StickerQuery{Color: "red"}, time.Now())
 	if len(found) == 0 {

@@ -78,7 +78,12 @@ func (k *stickerKeeper) decide(ctx context.Context, x *bus.Delivery) error {
 	}
 	id := twins.StickerDecision(o)
 	target := twins.Sticker{Twin: c.Twin, Account: cmp.Or(c.Account, accounts.Own()), Color: c.Color}
-	change := func(r *twins.StickerRecord, by string) error { r.Remove(by, time.Now()); return nil }
+	change := func(r *twins.StickerRecord, by string) error {
+		if !c.Own || r.Sticker.Rule == by {
+			r.Remove(by, time.Now())
+		}
+		return nil
+	}
 	switch c.Op {
 	case rules.RemoveSticker:
 		if err := rules.CheckStickerColor(c.Color); err != nil {

@@ -433,7 +433,7 @@ func (f *filling) takeOff(which func(putSticker) bool, out []Outcome) []Outcome 
 			continue
 		}
 		o := f.outcome(Sticker, p.Color, out)
-		o.Sticker = &StickerChange{Op: RemoveSticker, Event: f.event, Twin: p.Twin, Account: p.Account, Color: p.Color}
+		o.Sticker = &StickerChange{Op: RemoveSticker, Event: f.event, Twin: p.Twin, Account: p.Account, Color: p.Color, Own: true}
 		out = append(out, o)
 	}
 	f.e.put = kept

@@ -288,7 +288,7 @@ func anyAction(r *rand.Rand, o *rules.Outcome, text func() string) {
 	case rules.Sticker:
 		o.Sticker = &rules.StickerChange{
 			Op: pick(r, rules.PutSticker, rules.RemoveSticker), Event: text(), Twin: pick(r, o.Twin, "x"+text()), Account: text(), Color: text(), Note: text(),
-			Recipients: list(), Publish: rules.StickerTopics{Put: list(), Remove: list(), Expire: list()}, OnExisting: text(),
+			Recipients: list(), Publish: rules.StickerTopics{Put: list(), Remove: list(), Expire: list()}, OnExisting: text(), Own: r.IntN(2) == 0,
 		}
 		if r.IntN(2) == 0 {
 			o.Sticker.Until = time.UnixMilli(1 + r.Int64N(1<<42)).UTC()

@@ -19,6 +19,7 @@ type StickerChange struct {
 	Publish    StickerTopics // who is told
 	OnExisting string        // KeepSticker, ReplaceSticker or RefuseSticker
 	OnRemove   string        // Acknowledge or Clear: what a recipient who takes it off does to the outcome's alert; "": nothing
+	Own        bool          // of a removal: only a sticker that this rule has put
 }
 
 // StickerTopics are the topics on which the events of a sticker are told.

@@ -37,7 +37,11 @@ func (c *StickerChange) appendRest(b []byte) []byte {
 		}
 		b = append(b, '}')
 	}
-	return appendIf(appendIf(b, `,"onExisting":`, c.OnExisting), `,"onRemove":`, c.OnRemove)
+	b = appendIf(appendIf(b, `,"onExisting":`, c.OnExisting), `,"onRemove":`, c.OnRemove)
+	if c.Own {
+		b = append(b, `,"own":true`...)
+	}
+	return b
 }
 
 // appendIf appends a member unless its text is empty.
@@ -91,6 +95,7 @@ type stickerJSON struct {
 	} `json:"publish"`
 	OnExisting string `json:"onExisting"`
 	OnRemove   string `json:"onRemove"`
+	Own        bool   `json:"own"`
 }
 
 func (w *stickerJSON) change(twin, event string) *StickerChange {
@@ -99,6 +104,6 @@ func (w *stickerJSON) change(twin, event string) *StickerChange {
 	}
 	return &StickerChange{
 		Op: w.Op, Event: event, Twin: twin, Account: w.Account, Color: w.Color, Note: w.Note, Recipients: w.Recipients,
-		Until: secondsOf(w.Until), Publish: StickerTopics(w.Publish), OnExisting: w.OnExisting, OnRemove: w.OnRemove,
+		Until: secondsOf(w.Until), Publish: StickerTopics(w.Publish), OnExisting: w.OnExisting, OnRemove: w.OnRemove, Own: w.Own,
 	}
 }

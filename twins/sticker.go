@@ -25,6 +25,7 @@ type Sticker struct {
 	ValidUntil time.Time           `json:"validUntil"`
 	Longest    bool                `json:"longest,omitempty"` // nobody has said until when: it stays for as long as one may
 	Publish    rules.StickerTopics `json:"publish"`
+	Rule       string              `json:"rule,omitempty"`  // <interaction>/<rule> that has put it; "": a person
 	Alert      *StickerAlert       `json:"alert,omitempty"` // that its removal acts on; nil: none
 }
 

@@ -88,7 +88,7 @@ func DecidedSticker(o *rules.Outcome, account, decision string) (Sticker, error)
 	c := o.Sticker
 	s := Sticker{
 		ID: decision, Twin: c.Twin, Account: account, Color: c.Color, Note: c.Note, Created: millis(o.At),
-		Longest: c.Until.IsZero(),
+		Longest: c.Until.IsZero(), Rule: o.Interaction + "/" + o.Rule,
 	}
 	if c.Account != "" {
 		s.Account = c.Account

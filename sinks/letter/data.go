@@ -55,7 +55,7 @@ func blank() map[string]any {
 	for _, name := range []string{"seq", "firing", "resolved", "suppressed", "truncated", "validity_ts"} {
 		data[name] = number(0)
 	}
-	for _, name := range []string{"latched", "flapping"} {
+	for _, name := range []string{"latched", "flapping", "own"} {
 		data[name] = false
 	}
 	for _, name := range []string{"labels", "groupLabels", "data", "publish", "body"} {

@@ -82,7 +82,7 @@ func TestAStickerAndANoticeSaidNothing(t *testing.T) {
 		},
 	}
 	taken := put
-	taken.Sticker = &rules.StickerChange{Event: rules.EventCleared, Op: rules.RemoveSticker, Twin: "meter_1", Color: "red"}
+	taken.Sticker = &rules.StickerChange{Event: rules.EventCleared, Op: rules.RemoveSticker, Twin: "meter_1", Color: "red", Own: true}
 	told := func(body string) rules.Outcome {
 		return rules.Outcome{
 			Kind: rules.Notification, Interaction: "meters", Rule: "leaks", Twin: "meter_1", At: sampleTime, Data: []byte(`{"leak":true}`),

@@ -16,6 +16,9 @@ import (
 // ErrUnknown is the error of a DID without a document.
 var ErrUnknown = did.ErrUnknown
 
+// ErrExpired is the error of a token that held until its exp.
+var ErrExpired = errors.New("expired")
+
 // Discover finds the document of a DID. Its error wraps [ErrUnknown] when there is
 // none, and is another when that cannot be said now.
 type Discover func(ctx context.Context, id string) (*Document, error)
@@ -70,7 +73,7 @@ func checkTimes(c *jwt.RegisteredClaims, audience string, now time.Time) error {
 	case c.ExpiresAt == nil:
 		return errors.New("no exp; want when it expires")
 	case !now.Before(c.ExpiresAt.Time):
-		return fmt.Errorf("expired at %s", c.ExpiresAt.UTC().Format(time.RFC3339))
+		return fmt.Errorf("%w at %s", ErrExpired, c.ExpiresAt.UTC().Format(time.RFC3339))
 	case c.IssuedAt == nil:
 		return errors.New("no iat; want when it was issued")
 	case c.IssuedAt.After(now.Add(ahead)):

@@ -90,6 +90,8 @@ type Refused struct {
 	Code  Code
 	Why   string
 	After time.Duration // for how long it is no use to ask again; 0: not known
+
+	Expired bool // what was shown held until its time was over
 }
 
 // Code is that of a gRPC status, which IOTICS clients look at.

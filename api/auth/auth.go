@@ -262,5 +262,5 @@ func refusal(err error, code access.Code, before string) error {
 	if _, ok := errors.AsType[unreachable](err); ok {
 		return &access.Refused{Code: access.Unavailable, Why: err.Error()}
 	}
-	return &access.Refused{Code: code, Why: before + err.Error()}
+	return &access.Refused{Code: code, Why: before + err.Error(), Expired: errors.Is(err, identity.ErrExpired)}
 }

@@ -126,6 +126,8 @@ func TestAgents(t *testing.T) {
 	s.now = at.Add(time.Hour)
 	_, err = s.guard.Caller(t.Context(), token)
 	refusedAs(t, err, access.Unauthenticated, "token: expired at 2026-11-02T13:00:00Z")
+	refused, _ := access.AsRefused(err)
+	assert.True(t, refused.Expired)
 }
 
 func refusedAs(t *testing.T, err error, code access.Code, want string) {

@@ -331,7 +331,8 @@ func (c *conn) expireAt(t time.Time) {
 		c.timers.expiry = nil
 	}
 	if !t.IsZero() {
-		c.timers.expiry = time.AfterFunc(time.Until(t), func() { c.fail(access.Unknown("the token has expired"), nil) })
+		over := &access.Refused{Code: access.Unauthenticated, Why: "the token has expired", Expired: true}
+		c.timers.expiry = time.AfterFunc(time.Until(t), func() { c.fail(over, nil) })
 	}
 }
 

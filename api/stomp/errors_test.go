@@ -22,12 +22,18 @@ const (
 // wantError wants an ERROR with a code and a text, then the end.
 func (c *client) wantError(code int, message string) {
 	c.t.Helper()
+	c.wantErrorAs(code, message, message)
+}
+
+// wantErrorAs wants the header and the body to say it each in its way.
+func (c *client) wantErrorAs(code int, header, body string) {
+	c.t.Helper()
 	f := c.next()
 	for f.Command == "CONNECTED" {
 		f = c.next()
 	}
 	require.Equal(c.t, "ERROR", f.Command)
-	assert.Equal(c.t, message, f.Header.Get("message"))
+	assert.Equal(c.t, header, f.Header.Get("message"))
 	assert.Equal(c.t, "application/json", f.Header.Get("content-type"))
 	var status struct {
 		Code    int    `json:"code"`
@@ -36,7 +42,7 @@ func (c *client) wantError(code int, message string) {
 	}
 	require.NoError(c.t, json.Unmarshal(f.Body, &status), "%s", f.Body)
 	assert.Equal(c.t, code, status.Code)
-	assert.Equal(c.t, message, status.Message)
+	assert.Equal(c.t, body, status.Message)
 	assert.Equal(c.t, fmt.Sprint(len(f.Body)), f.Header.Get("content-length"))
 	c.over()
 }

@@ -140,15 +140,31 @@ func TestATokenThatExpires(t *testing.T) {
 		c.send("STOMP\naccept-version:1.2\npasscode:short\n\n\x00")
 		c.want("CONNECTED")
 		c.subscribe("1", "/twins/a/feeds/b", "Authorization:Bearer other")
-		c.wantError(16, "the token has expired")
+		c.wantErrorAs(16, "the token has expired", "UNAUTHENTICATED: token expired")
 		assert.Equal(t, time.Minute, time.Since(now))
 
 		now = time.Now()
 		c = h.dial()
 		c.send("STOMP\naccept-version:1.2\nAuthorization:Bearer long\n\n\x00")
 		c.want("CONNECTED")
-		c.wantError(16, "the token has expired")
+		c.wantErrorAs(16, "the token has expired", "UNAUTHENTICATED: token expired")
 		assert.Equal(t, 59*time.Minute, time.Since(now))
+	})
+}
+
+// A client of IOTICS comes again with the token that it has until it reads that this
+// one has expired.
+func TestATokenThatHasExpiredBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		why := "token: expired at 2026-11-02T13:00:00Z"
+		h := serve(t, true, func(o *stomp.Options) {
+			o.Guard = &access.Guard{Identify: func(context.Context, string) (*access.Caller, error) {
+				return nil, &access.Refused{Code: access.Unauthenticated, Why: why, Expired: true}
+			}}
+		})
+		c := h.dial()
+		c.send("STOMP\naccept-version:1.2\npasscode:old\n\n\x00")
+		c.wantErrorAs(16, why, "UNAUTHENTICATED: token expired")
 	})
 }
 

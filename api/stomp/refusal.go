@@ -66,9 +66,17 @@ func codeOf(err error) code {
 	return internal
 }
 
+// expired is how a body says that a token is. Clients of IOTICS get a new one when
+// they read exactly this, and otherwise come again with the old one for ever.
+const expired = "UNAUTHENTICATED: token expired"
+
 // status is the JSON of an error, as in the IOTICS API.
 func status(err error) []byte {
-	text, jsonErr := json.Marshal(map[string]any{"code": codeOf(err), "message": err.Error(), "details": []any{}})
+	message := err.Error()
+	if r, ok := access.AsRefused(err); ok && r.Expired {
+		message = expired
+	}
+	text, jsonErr := json.Marshal(map[string]any{"code": codeOf(err), "message": message, "details": []any{}})
 	if jsonErr != nil {
 		return []byte(`{"code":13}`) // a string and a number are JSON
 	}

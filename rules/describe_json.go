@@ -127,25 +127,31 @@ type literalMembers struct {
 	Typed  strictjson.Raw `json:"literalValue"`
 }
 
-// one reads the only literal among the members of the object r.
+// one reads the only literal among the members of the object r. One that is null
+// is none, and wrong where it stands.
 func (in *literalMembers) one(r strictjson.Raw, l *Literal) error {
 	var have []LiteralKind
+	var wrong error
 	byKind := [...]strictjson.Raw{StringLiteral: in.String, URI: in.URI, LangLiteral: in.Lang, TypedLiteral: in.Typed}
 	for kind, m := range byKind {
-		if !m.IsZero() {
+		switch m.Kind() {
+		case strictjson.None:
+		case strictjson.Null:
+			wrong = strictjson.Join(wrong, m.Wrong(strictjson.Object, "an object"))
+		default:
 			have = append(have, LiteralKind(kind))
 		}
 	}
 	switch len(have) {
 	case 0:
 		if slices.ContainsFunc(r.Members(), func(m strictjson.Member) bool { return m.Name != "key" }) {
-			return nil // an unknown name, which has its own complaint, may have been meant as the literal
+			return wrong // an unknown name, which has its own complaint, may have been meant as the literal
 		}
 		return r.At.Start().As(strictjson.MissingField).Errorf("has no value; want %s", wantLiteral)
 	case 1:
-		return l.decode(have[0], byKind[have[0]])
+		return strictjson.Join(wrong, l.decode(have[0], byKind[have[0]]))
 	}
-	return r.At.Errorf("has both %s and %s; want one", literalNames[have[0]], literalNames[have[1]])
+	return strictjson.Join(wrong, r.At.Errorf("has both %s and %s; want one", literalNames[have[0]], literalNames[have[1]]))
 }
 
 // DecodeStrict reads an object with exactly one literal member: {"uriValue":{"value":V}}.

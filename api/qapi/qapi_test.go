@@ -386,6 +386,40 @@ func TestUnknownFieldsAreTolerated(t *testing.T) {
 	assert.Len(t, twin.Properties, 1)
 }
 
+// Clients that write all fields of a property have the literals that it has not as
+// null. Without any literal it is none.
+func TestLiteralsThatAreNullAreAbsent(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	nulls := `"uriValue":null,"literalValue":null,"langLiteralValue":null`
+	property := `{"key":"k",` + nulls + `,"stringLiteralValue":{"value":"b"}}`
+	s.do("PUT", "/qapi/twins", `{"twinId":"did:a","properties":[`+property+`],"feeds":[{"id":"f"}]}`)
+	s.do("PATCH", "/qapi/twins/did:a/feeds/f", `{"properties":{"added":[`+property+`]}}`)
+	found := s.do("POST", "/qapi/searches", `{"filter":{"properties":[`+property+`]}}`)
+	assert.Contains(t, found, `"properties":[{"key":"k","stringLiteralValue":{"value":"b"}}]`)
+	for _, none := range []string{nulls, `"uriValue":null`} {
+		status, _, text := s.ask("PATCH", "/qapi/twins/did:a", `{"properties":{"added":[{"key":"l",`+none+`}]}}`)
+		assert.Equal(t, 400, status, text)
+		assert.Contains(t, text, "/properties/added/0/uriValue: got null; want an object")
+	}
+}
+
+// An id that cannot be one is there all the same.
+func TestAnIDThatIsWrongIsNotMissing(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	for id, want := range map[string]string{
+		`{"value":"a\nb"}`:        `body:1:20: /twinId/value: got \"a\\nb\"; want an id of printable characters`,
+		`{"value":"a","id":"b"}`:  `body:1:11: /twinId: value is \"a\" and id is \"b\"; want one id`,
+		`{"value":"","later":"b"}`: `body:1:20: /twinId/value: got \"\"; want an id`,
+	} {
+		status, _, text := s.ask("POST", "/qapi/twins", `{"twinId":`+id+`}`)
+		assert.Equal(t, 400, status)
+		assert.Contains(t, text, want)
+		assert.NotContains(t, text, "no id in it")
+	}
+}
+
 // The last sample is that of a feed that keeps it, also of an output twin.
 func TestLastSample(t *testing.T) {
 	t.Parallel()

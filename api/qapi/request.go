@@ -104,6 +104,16 @@ var optional = []string{
 	"comment", "unit", "dataType", "visibility", "location", "responseType", "occurredAt", "mime",
 }
 
+// mayBeNull says whether a field of an object may be null: one of optional, or a
+// literal beside the one that the object has.
+func mayBeNull(object strictjson.Raw, pointer, name string) bool {
+	literals := rules.LiteralNames()
+	if !slices.Contains(literals, name) {
+		return slices.Contains(optional, name) && !strings.HasSuffix(pointer, "/literalValue")
+	}
+	return slices.ContainsFunc(literals, func(other string) bool { return object.Member(other).Kind() == strictjson.Object })
+}
+
 // tolerate takes out of what is wrong with a document what a client may send all
 // the same: fields of a later version, and null for what may be absent.
 func tolerate(raw strictjson.Raw, err error) (warnings strictjson.Errors, rest error) {
@@ -119,7 +129,7 @@ func tolerate(raw strictjson.Raw, err error) (warnings strictjson.Errors, rest e
 			wrong = append(wrong, earlier(raw, e, early[name])...)
 		case e.Code == strictjson.UnknownField && !meansLiteral(at(raw, parent), parent):
 			warnings = append(warnings, e)
-		case at(raw, e.Pointer).Kind() == strictjson.Null && slices.Contains(optional, name) && !strings.HasSuffix(parent, "/literalValue"):
+		case at(raw, e.Pointer).Kind() == strictjson.Null && mayBeNull(at(raw, parent), parent, name):
 		default:
 			wrong = append(wrong, e)
 		}
@@ -206,7 +216,9 @@ func inPath(r strictjson.Raw, id string) error {
 // the id.
 func decodeID(r strictjson.Raw) (string, error) {
 	text, err := rules.DecodeID(r)
-	if text == "" && len(r.Members()) > 0 {
+	wrong, _ := errors.AsType[strictjson.Errors](strictjson.Join(err))
+	known := func(e *strictjson.Error) bool { return e.Code != strictjson.UnknownField }
+	if text == "" && len(r.Members()) > 0 && !slices.ContainsFunc(wrong, known) {
 		err = strictjson.Join(err, r.At.Errorf(`no id in it; want {"value":"x"} or {"id":"x"}`))
 	}
 	return text, err

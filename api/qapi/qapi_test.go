@@ -409,8 +409,8 @@ func TestAnIDThatIsWrongIsNotMissing(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
 	for id, want := range map[string]string{
-		`{"value":"a\nb"}`:        `body:1:20: /twinId/value: got \"a\\nb\"; want an id of printable characters`,
-		`{"value":"a","id":"b"}`:  `body:1:11: /twinId: value is \"a\" and id is \"b\"; want one id`,
+		`{"value":"a\nb"}`:         `body:1:20: /twinId/value: got \"a\\nb\"; want an id of printable characters`,
+		`{"value":"a","id":"b"}`:   `body:1:11: /twinId: value is \"a\" and id is \"b\"; want one id`,
 		`{"value":"","later":"b"}`: `body:1:20: /twinId/value: got \"\"; want an id`,
 	} {
 		status, _, text := s.ask("POST", "/qapi/twins", `{"twinId":`+id+`}`)

@@ -126,11 +126,12 @@ func (s *Space) warnOfRules(w http.ResponseWriter, id string) {
 	warn(w, warnings)
 }
 
-func (s *Space) describeTwin(_ http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *Space) describeTwin(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	t, err := s.twin(r, "twin")
 	if err != nil {
 		return nil, err
 	}
+	s.warnOfRules(w, t.ID)
 	b := appendValueID([]byte(`{"twin":{"id":`), t.ID)
 	b = rules.AppendText(append(b, `,"visibility":`...), t.Seen())
 	b = s.appendTwinID(append(b, `},"twinId":`...), t.ID)

@@ -673,6 +673,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"partitions made": {Config{Dir: made, Partitions: 4}, "has 8 partitions and the configuration says 4"},
 		"durability":      {Config{Dir: t.TempDir(), Durability: "often"}, `bus: durability: got "often"; want fast, interval or always`},
 		"both":            {Config{URL: "nats://127.0.0.1:1", Listen: "127.0.0.1:0"}, "bus: listen: both url and listen"},
+		"another scheme":  {Config{URL: "http://u:s3cret@127.0.0.1:4222"}, "bus: url: not the address of a NATS server; want nats://host:port, or several with commas between"},
 		"commit":          {Config{Commit: "often"}, `bus: commit: got "often"; want fast or exactly`},
 		"fast replicas":   {Config{Commit: CommitFast, Replicas: 3}, "bus: commit: fast on 3 replicas of OUT; want exactly"},
 		"nobody there":    {Config{URL: "nats://127.0.0.1:1"}, "bus.url nats://127.0.0.1:1: "},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tocsin.internal/internal/clienttls"
+	"tocsin.internal/internal/natsurl"
 )
 
 // Durability says when the embedded server asks the disk to keep what it wrote.
@@ -135,6 +136,11 @@ func (c Config) withDefaults() (Config, []*Wrong) {
 	k.want(c.Prefix == "" || plainName(c.Prefix), fmt.Sprintf("got %q; want letters, digits, - and _", c.Prefix), "prefix")
 	if _, err := parseTemplate(c.FeedSubject, c.Prefix); err != nil {
 		k.want(false, err.Error(), "feedSubject")
+	}
+	if c.URL != "" {
+		if err := natsurl.CheckBare(c.URL); err != nil {
+			k.want(false, err.Error(), "url")
+		}
 	}
 	k.want(c.URL != "" || c.Creds == "", "the embedded server takes none; want a url with it", "creds")
 	k.want(c.URL != "" || c.TLS == TLS{}, "the embedded server takes none; want a url with it", "tls")

@@ -3,14 +3,12 @@ package nats
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"tocsin.internal/internal/clienttls"
+	"tocsin.internal/internal/natsurl"
 	"tocsin.internal/internal/secret"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/sinks"
@@ -42,8 +40,8 @@ func New(raw strictjson.Raw, dial func(context.Context) (*nats.Conn, error)) (si
 		errs = append(errs, raw.Decode(&c))
 	}
 	own := raw.Member("url")
-	if own.Kind() == strictjson.String && !isServer(c.URL) {
-		errs = append(errs, own.At.Errorf("not the address of a NATS server; want nats://host:port, or several with commas between"))
+	if err := natsurl.Check(c.URL); err != nil && own.Kind() == strictjson.String {
+		errs = append(errs, own.At.Errorf("%w", err))
 	}
 	for _, field := range []string{"creds", "nkey", "user", "tls"} {
 		if v := raw.Member(field); own.IsZero() && !v.IsZero() {
@@ -98,17 +96,6 @@ func (c *Config) checkWho(raw strictjson.Raw) error {
 		}
 	}
 	return strictjson.Join(errs...)
-}
-
-// isServer wants addresses that the client can use. No message shows them: they may hold a password.
-func isServer(text string) bool {
-	for server := range strings.SplitSeq(text, ",") {
-		u, err := url.Parse(strings.TrimSpace(server))
-		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return false
-		}
-	}
-	return true
 }
 
 // dial connects to the server of the Config. Nothing is buffered while it is

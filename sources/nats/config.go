@@ -3,11 +3,10 @@
 package nats
 
 import (
-	"net/url"
-	"slices"
 	"strings"
 
 	"tocsin.internal/internal/clienttls"
+	"tocsin.internal/internal/natsurl"
 	"tocsin.internal/internal/strictjson"
 	"tocsin.internal/sources"
 )
@@ -88,14 +87,9 @@ func (c *checker) wrong(field, format string, args ...any) {
 	c.errs = append(c.errs, at.Errorf(format, args...))
 }
 
-// url complains without the URL's text: it may hold a password.
 func (c *checker) url(text string) {
-	for server := range strings.SplitSeq(text, ",") {
-		u, err := url.Parse(strings.TrimSpace(server))
-		if c.isString("url") && (err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)) {
-			c.wrong("url", "not the address of a NATS server; want nats://host:port, or several with commas between")
-			return
-		}
+	if err := natsurl.Check(text); err != nil && c.isString("url") {
+		c.wrong("url", "%w", err)
 	}
 }
 

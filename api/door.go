@@ -77,7 +77,7 @@ func (d *door) guarded(r access.Route) http.Handler {
 		ctx, twin := access.Watched(req.Context())
 		req = req.WithContext(ctx)
 		caller, err := d.admit(req, r)
-		if d.audit != nil && r.Action.Changes() && !wasPassedOn(ctx) {
+		if d.audit != nil && r.Changes() && !wasPassedOn(ctx) {
 			to := &told{ResponseWriter: w, code: http.StatusOK}
 			w = to
 			defer func() { d.record(begun, req, r, caller, err, cmp.Or(twin(), req.PathValue("twin")), to.code) }()

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,12 @@ type Audit func(Entry)
 
 // Changes says whether an action changes something, so that it is recorded.
 func (a Action) Changes() bool { return a != Open && a != Read && !accounts.Shows(string(a)) }
+
+// Changes says whether requests of a route are recorded. A GET that only an
+// operator may send looks all the same; among those of accounts some confirm.
+func (r Route) Changes() bool {
+	return r.Action.Changes() && !(r.Action == Operate && strings.HasPrefix(r.Pattern, "GET "))
+}
 
 // subject is the twin that somebody has asked about within a request.
 type subject struct {

@@ -157,6 +157,23 @@ func TestSettle(t *testing.T) {
 	assert.True(t, admin.Everybody())
 }
 
+// A list that only an operator may see was in the audit log whenever somebody looked.
+func TestRoutesThatOnlyLookWereRecorded(t *testing.T) {
+	for _, tt := range []struct {
+		pattern string
+		action  access.Action
+		want    bool
+	}{
+		{"GET /api/v1/subscriptions", access.Operate, false},
+		{"DELETE /api/v1/subscriptions/{id}", access.Operate, true},
+		{"GET /api/v1/rules", access.Read, false},
+		{"GET /notifications/webhooks/{account}", "webhook_confirm_subscription", true},
+	} {
+		route := access.Route{Pattern: tt.pattern, Action: tt.action}
+		assert.Equal(t, tt.want, route.Changes(), tt.pattern)
+	}
+}
+
 // What only looks is not in the audit log.
 func TestChanges(t *testing.T) {
 	for action, want := range map[access.Action]bool{

@@ -60,7 +60,10 @@ func readExplain(query url.Values, now time.Time) (engine.Question, error) {
 	if q.About == "" {
 		return q, wrong("rule is missing; want an interaction, interaction/rule, or the id of an alert")
 	}
-	var err error
+	err := q.Check()
+	if err != nil {
+		return q, wrong("at: %w", err)
+	}
 	if text := query.Get("window"); text != "" {
 		if q.Window, err = engine.ParseSpan(text); err != nil {
 			return q, wrong("window: %w", err)

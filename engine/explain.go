@@ -305,6 +305,12 @@ func find(marks []mark, at spot) (mark, bool) {
 	return marks[i], true
 }
 
+// Check says what is wrong with a question that can be seen without samples.
+func (q *Question) Check() error {
+	_, err := q.readTime(time.Time{})
+	return err
+}
+
 // readTime reads the At of a question; the day of a time of day is that of the
 // last sample, or the one before where it would lie after it.
 func (q *Question) readTime(newest time.Time) (time.Time, error) {

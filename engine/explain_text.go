@@ -108,7 +108,7 @@ func (x *Explained) sent(b *strings.Builder) {
 	}
 	for i := range list {
 		what, text := list[i].Line()
-		fmt.Fprintf(b, "  %s  %-6s  %-12s  %s\n", list[i].At.UTC().Format(time.TimeOnly), what, cmp.Or(list[i].Event, list[i].Kind), text)
+		fmt.Fprintf(b, "  %s  %-6s  %-14s  %s\n", list[i].At.UTC().Format(time.TimeOnly), what, cmp.Or(list[i].Event, list[i].Kind), text)
 	}
 }
 

@@ -64,7 +64,7 @@ type Filter struct {
 // Empty says that the filter asks for nothing, so every twin matches.
 func (f *Filter) Empty() bool { return len(f.Properties) == 0 && f.Text == "" && f.Location == nil }
 
-// Properties that mean something to the engine (iotics: docs and seed 000).
+// Properties that mean something to the engine (those of the IOTICS documentation and its tutorial).
 const (
 	PropType              = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 	PropLabel             = "http://www.w3.org/2000/01/rdf-schema#label"

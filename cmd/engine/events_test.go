@@ -297,6 +297,7 @@ func TestOddNames(t *testing.T) {
 		"GET /api/v1/events?topics=feed:" + long + "/t":           400,
 		"GET /api/v1/events?topics=alerts:" + long:                400,
 		"GET /api/v1/explain?rule=" + long:                        404,
+		"GET /api/v1/explain?rule=overheating&at=3pm":             400,
 		"GET /1.0/discover/" + long:                               404,
 		"GET /api/v1/deadletters/" + long:                         400,
 		"POST /api/v1/alerts/" + long + "/ack":                    400,

@@ -88,6 +88,10 @@ func (f *explainFlags) explain(ctx context.Context, about string, stdout io.Writ
 	case isFile:
 		return wrongUse("engine explain: a file of rules beside --rules; want one of them, or a rule's name")
 	}
+	q := engine.Question{About: about, Twin: f.twin, At: f.at, Window: time.Duration(f.window)}
+	if err := q.Check(); err != nil {
+		return wrongUse("--at: %w", err)
+	}
 	switch {
 	case f.samples != "" && f.ofStream():
 		return wrongUse("engine explain: --samples beside --data or -c; want one recording")
@@ -95,10 +99,11 @@ func (f *explainFlags) explain(ctx context.Context, about string, stdout io.Writ
 		return wrongUse("engine explain: --samples without --rules; want the rules, or a file of them in place of the rule")
 	case f.samples == "" && !f.ofStream() && f.rules != "":
 		return wrongUse("engine explain: --rules without --samples, --data or -c; want the samples to judge")
+	case f.samples == "" && !f.ofStream() && f.until.text != "":
+		return wrongUse("engine explain: --until of a running engine; want --at, or a recording, --data or -c")
 	case f.samples == "" && !f.ofStream():
 		return f.ofEngine(ctx, about, stdout)
 	}
-	q := engine.Question{About: about, Twin: f.twin, At: f.at, Window: time.Duration(f.window)}
 	if f.samples == "-" && f.format == "" {
 		f.format = backtest.NDJSON
 	}

@@ -211,7 +211,7 @@ func startAndRun(ctx context.Context, f runFlags, stdout, stderr io.Writer) erro
 	}
 	stats := e.Stats()
 	log.Info().Uint64("samples", stats.Samples).Uint64("outputs", stats.Outputs).Uint64("alerts", stats.Alerts).
-		Uint64("deadLetters", stats.DeadLetters).Uint64("judged", stats.Judged).Msg("stopped")
+		Uint64("deadLetters", stats.DeadLetters).Msg("stopped")
 	return nil
 }
 

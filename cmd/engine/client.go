@@ -115,7 +115,11 @@ func (c *client) begin(ctx context.Context, method, path string, body any) (io.R
 	if err != nil {
 		return nil, fmt.Errorf("engine at %s: %w", c.url, err)
 	}
-	return nil, refused(resp.StatusCode, answer)
+	err = refused(resp.StatusCode, answer)
+	if resp.StatusCode == http.StatusUnauthorized && req.Header.Get("Authorization") == "" {
+		err = fmt.Errorf("%w: set %s, or use --token-file", err, tokenVariable)
+	}
+	return nil, err
 }
 
 // show puts the token into a request, where there is one.

@@ -40,7 +40,8 @@ interactions. Every problem of every file is reported at once: its place, a code
 
 Beyond what the engine would refuse, expressions are checked against what is known
 of the feeds: their fieldIds, and the twins of the files that are given, or of a
-twins.json beside the rules. Such findings are warnings, which fail with --strict.
+twins.json beside the rules. A field that no twin's feed has is an error, as it
+makes a rule silent; other such findings are warnings, which fail with --strict.
 
 Columns count characters, a tab as one.
 

@@ -201,9 +201,6 @@ func (f *recordingFlags) csv(sets []map[string]*rules.Program) (sources.CSVOptio
 }
 
 func (f *recordingFlags) feedOf(sets []map[string]*rules.Program) (string, error) {
-	if f.feed != "" {
-		return f.feed, nil
-	}
 	feeds := map[string]bool{}
 	for _, programs := range sets {
 		for _, p := range programs {
@@ -215,7 +212,12 @@ func (f *recordingFlags) feedOf(sets []map[string]*rules.Program) (string, error
 		}
 	}
 	names := slices.Sorted(maps.Keys(feeds))
-	if len(names) != 1 {
+	switch {
+	case feeds[f.feed]:
+		return f.feed, nil
+	case f.feed != "":
+		return "", fmt.Errorf("--feed: no rule reads feed %q%s", f.feed, strictjson.OneOf(f.feed, names))
+	case len(names) != 1:
 		return "", fmt.Errorf("which feed are the samples of? Want --feed with one of %s", strings.Join(names, ", "))
 	}
 	return names[0], nil

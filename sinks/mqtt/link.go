@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"sync"
@@ -33,6 +34,7 @@ const (
 type link struct {
 	client  *paho.Client
 	largest uint32                  // packet that the broker takes; 0: any
+	places  chan struct{}           // for as many messages as the broker takes before it answers
 	life    context.Context         // ends with the connection
 	end     context.CancelCauseFunc // says why
 }
@@ -51,8 +53,9 @@ func dial(ctx context.Context, c *Config) (*link, error) {
 	}
 	l := new(link)
 	l.life, l.end = context.WithCancelCause(context.Background())
+	ping := &pinger{DefaultPinger: paho.NewDefaultPinger(), connected: make(chan struct{})}
 	l.client = paho.NewClient(paho.ClientConfig{
-		Conn: &patient{Conn: conn}, Session: &session{State: state.NewInMemory()}, AuthHandler: noAuth{}, PacketTimeout: max(c.Timeout, connectPatience),
+		Conn: &patient{Conn: conn}, Session: &session{State: state.NewInMemory()}, AuthHandler: noAuth{}, PingHandler: ping, PacketTimeout: max(c.Timeout, connectPatience),
 		OnClientError:      func(err error) { l.end(fmt.Errorf("the connection has ended: %w", err)) },
 		OnServerDisconnect: func(d *paho.Disconnect) { l.end(disconnected(d)) },
 	})
@@ -63,9 +66,17 @@ func dial(ctx context.Context, c *Config) (*link, error) {
 	case err != nil:
 		return nil, err
 	}
-	if p := welcome.Properties; p != nil && p.MaximumPacketSize != nil {
-		l.largest = *p.MaximumPacketSize
+	close(ping.connected)
+	most := uint16(math.MaxUint16)
+	if p := welcome.Properties; p != nil {
+		if p.MaximumPacketSize != nil {
+			l.largest = *p.MaximumPacketSize
+		}
+		if p.ReceiveMaximum != nil {
+			most = *p.ReceiveMaximum
+		}
 	}
+	l.places = make(chan struct{}, most)
 	return l, nil
 }
 
@@ -183,6 +194,24 @@ func (s *session) ConnectionLost(d *packets.Disconnect) error {
 	return s.State.ConnectionLost(d)
 }
 
+// pinger begins when Connect has returned: a ping that fails before would end the
+// connection while the client still makes it, and then its counting of its
+// goroutines may panic.
+type pinger struct {
+	*paho.DefaultPinger
+	connected chan struct{}
+}
+
+// Run implements paho.Pinger.
+func (p *pinger) Run(ctx context.Context, conn net.Conn, keepAlive uint16) error {
+	select {
+	case <-p.connected:
+		return p.DefaultPinger.Run(ctx, conn, keepAlive)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // noAuth answers a broker that wants another authentication than a password.
 type noAuth struct{}
 
@@ -208,7 +237,9 @@ func disconnected(d *paho.Disconnect) error {
 	return fmt.Errorf("the broker has ended the connection: %#x %s", d.ReasonCode, (&packets.Disconnect{ReasonCode: d.ReasonCode}).Reason())
 }
 
-// publish returns nil when the broker has the message.
+// publish returns nil when the broker has the message. When ctx ends before, the
+// connection is given up: the client would take the message for one under way for
+// as long as it lasts, until there was no place for another.
 func (l *link) publish(ctx context.Context, m *paho.Publish) error {
 	if size := packetSize(m); l.largest > 0 && size > int(l.largest) {
 		return sinks.Permanent(fmt.Errorf("a packet of %d bytes; the broker takes at most %d", size, l.largest))
@@ -217,12 +248,23 @@ func (l *link) publish(ctx context.Context, m *paho.Publish) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(l.life, func() { cancel(context.Cause(l.life)) })() //nolint:contextcheck // of two lives the shorter one
+	if m.QoS > 0 {
+		select {
+		case l.places <- struct{}{}:
+			defer func() { <-l.places }()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	answer, err := l.client.Publish(ctx, m)
 	if answer != nil && answer.ReasonCode >= 0x80 {
 		return verdict(answer.ReasonCode, (&packets.Puback{ReasonCode: answer.ReasonCode}).Reason())
 	}
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
+		err = context.Cause(ctx)
+		if m.QoS > 0 {
+			l.end(fmt.Errorf("the connection is given up: no answer to a message: %w", err))
+		}
 	}
 	return err
 }

@@ -301,7 +301,6 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// FuzzBroker proves that nothing which a broker says does harm.
 // A broker can still be speaking of messages while the connection ends: the
 // client would write its answers to a connection that it has let go of.
 func TestTheBrokerSpeaksWhileTheConnectionEnds(t *testing.T) {
@@ -347,6 +346,55 @@ func answers(t *testing.T, said []byte) string {
 	return "mqtt://" + listener.Addr().String()
 }
 
+// A message that a broker did not answer took its place for as long as the
+// connection lasted, and a broker that takes one at a time got no other.
+func TestNoAnswerToOneMessage(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var group sync.WaitGroup
+	published := 0
+	serve := func(c net.Conn) {
+		defer c.Close() //nolint:errcheck // a test
+		for {
+			p, err := packets.ReadPacket(c)
+			switch {
+			case err != nil:
+				return
+			case p.Type == packets.CONNECT:
+				_, _ = c.Write([]byte{0x20, 6, 0, 0, 3, 0x21, 0, 1})
+			case p.Type == packets.PINGREQ:
+				_, _ = c.Write([]byte{0xd0, 0})
+			case p.Type == packets.PUBLISH:
+				if published++; published == 1 {
+					cancel() // who delivers gives up
+					continue
+				}
+				_, _ = c.Write([]byte{0x40, 2, 0, byte(p.Content.(*packets.Publish).PacketID)})
+			}
+		}
+	}
+	group.Go(func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serve(c) // one after the other
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		group.Wait()
+	})
+	sink := open(t, "mqtt://"+listener.Addr().String(), `,"timeout":"1m"`)
+	require.ErrorIs(t, sink.Deliver(ctx, sinktest.Alert()), context.Canceled)
+	require.NoError(t, sink.Deliver(t.Context(), sinktest.Alert()))
+	require.NoError(t, sink.(sinks.Closer).Close())
+}
+
+// FuzzBroker proves that nothing which a broker says does harm.
 func FuzzBroker(f *testing.F) {
 	welcome := []byte{0x20, 3, 0, 0, 0}
 	for _, said := range [][]byte{

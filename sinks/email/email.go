@@ -419,30 +419,36 @@ func (s *sink) dial(ctx context.Context) (*line, error) {
 	var conn net.Conn
 	outer, stop := ctx, func() bool { return true }
 	open := func(ctx context.Context, network, address string) (net.Conn, error) {
-		dialer := &net.Dialer{Timeout: 10 * time.Second}
-		var err error
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		bare, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		conn = &terse{Conn: bare}
 		if s.Security == implicitTLS {
-			conn, err = (&tls.Dialer{NetDialer: dialer, Config: s.tls}).DialContext(ctx, network, address)
-		} else {
-			conn, err = dialer.DialContext(ctx, network, address)
+			secret := tls.Client(conn, s.tls)
+			if err := secret.HandshakeContext(ctx); err != nil {
+				return nil, err
+			}
+			conn = secret
 		}
-		if opened := conn; err == nil {
-			stop = context.AfterFunc(outer, func() { _ = opened.Close() }) // what hangs ends so
-		}
-		return conn, err
+		opened := conn
+		stop = context.AfterFunc(outer, func() { _ = opened.Close() }) // what hangs ends so
+		return conn, nil
 	}
 	policy := map[string]gomail.TLSPolicy{startTLS: gomail.TLSMandatory, implicitTLS: gomail.TLSOpportunistic, noTLS: gomail.NoTLS}[s.Security]
 	options := []gomail.Option{
 		gomail.WithPort(s.port), gomail.WithTLSPolicy(policy), gomail.WithTLSConfig(s.tls), gomail.WithTimeout(s.Timeout), gomail.WithDialContextFunc(open), gomail.WithHELO("localhost"),
-	}
-	if s.Username != "" {
-		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(s.Username), gomail.WithPassword(s.password))
 	}
 	client, err := gomail.NewClient(s.host, options...)
 	if err != nil {
 		return nil, err
 	}
 	session, err := client.DialToSMTPClientWithContext(ctx)
+	if err == nil && s.Username != "" {
+		err = s.authenticate(session)
+	}
 	stop()
 	if err != nil {
 		if conn != nil {

@@ -1,6 +1,8 @@
 package email
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -424,6 +427,76 @@ func TestServerThatHangs(t *testing.T) {
 	err = open(t, s, plain+`,"timeout":"100ms"`).Deliver(t.Context(), alert())
 	require.Error(t, err)
 	assert.False(t, sinks.IsPermanent(err))
+}
+
+// talk is the address of a server that says this first, and then each answer to a
+// line that comes, the last one without end.
+func talk(t *testing.T, first string, answers func(line string) string) *server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var served sync.WaitGroup
+	served.Go(func() {
+		c, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close() //nolint:errcheck // a test
+		_, _ = io.WriteString(c, first)
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			said := answers(lines.Text())
+			for endless := !strings.HasSuffix(said, "\n"); ; {
+				if _, err := io.WriteString(c, said); err != nil || !endless {
+					break
+				}
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		served.Wait()
+	})
+	return &server{address: listener.Addr().String()}
+}
+
+// What a server said was kept until the time of the mail was up.
+func TestServerThatSaysTooMuch(t *testing.T) {
+	for name, endless := range map[string]string{"line": strings.Repeat("x", 1000), "lines": "250-" + strings.Repeat("x", 900) + "\n250-"} {
+		t.Run(name, func(t *testing.T) {
+			s := talk(t, "220 here\r\n", func(string) string { return endless })
+			err := open(t, s, plain+`,"timeout":"1m"`).Deliver(t.Context(), alert())
+			require.ErrorContains(t, err, "the server says more than 128 KiB at once")
+			assert.False(t, sinks.IsPermanent(err))
+		})
+	}
+}
+
+// Hashing the password was begun however often the server wanted it, and nothing
+// interrupts that.
+func TestServerThatWantsMuchHashing(t *testing.T) {
+	s := talk(t, "220 here\r\n", func(line string) string {
+		switch said, err := base64.StdEncoding.DecodeString(line); {
+		case strings.HasPrefix(line, "EHLO"):
+			return "250-here\r\n250 AUTH PLAIN SCRAM-SHA-256\r\n"
+		case strings.HasPrefix(line, "AUTH"):
+			return "334 \r\n"
+		case err == nil && bytes.HasPrefix(said, []byte("n,,")):
+			_, nonce, _ := bytes.Cut(said, []byte(",r="))
+			return "334 " + base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "r=%sx,s=c2FsdA==,i=9000000000000000000", nonce)) + "\r\n"
+		default:
+			return "501 what\r\n"
+		}
+	})
+	delivered := make(chan error, 1)
+	sink := open(t, s, `,"security":"none","to":["a@example.com"],"username":"tocsin","password":"s3cret","timeout":"1m"`)
+	go func() { delivered <- sink.Deliver(t.Context(), alert()) }()
+	select {
+	case err := <-delivered:
+		require.ErrorContains(t, err, "the server wants the password hashed 9000000000000000000 times; want at most 1000000")
+		assert.False(t, sinks.IsPermanent(err))
+	case <-time.After(90 * time.Second):
+		require.Fail(t, "it hashes for ever")
+	}
 }
 
 func TestNobody(t *testing.T) {

@@ -3,11 +3,13 @@ package nats
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"tocsin.internal/internal/clienttls"
+	"tocsin.internal/internal/natsconn"
 	"tocsin.internal/internal/natsurl"
 	"tocsin.internal/internal/secret"
 	"tocsin.internal/internal/strictjson"
@@ -103,7 +105,7 @@ func (c *Config) checkWho(raw strictjson.Raw) error {
 func (c Config) dial(context.Context) (*nats.Conn, error) {
 	o := []nats.Option{
 		nats.Name("tocsin sink"), nats.Timeout(dialTimeout), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second),
-		nats.IgnoreAuthErrorAbort(), nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(), nats.ReconnectBufSize(-1), nats.SetCustomDialer(dialer{}),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // without one it writes to stderr; publish asks LastError
 	}
 	if c.Creds != "" {
@@ -127,6 +129,13 @@ func (c Config) dial(context.Context) (*nats.Conn, error) {
 		o = append(o, nats.Secure(config))
 	}
 	return nats.Connect(c.URL, o...)
+}
+
+type dialer struct{}
+
+// Dial implements nats.CustomDialer.
+func (dialer) Dial(network, address string) (net.Conn, error) {
+	return natsconn.Dial(context.Background(), &net.Dialer{Timeout: dialTimeout}, network, address)
 }
 
 // who reads the file anew. A file that cannot be read is a password that the server refuses.

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"tocsin.internal/internal/natsconn"
 	"tocsin.internal/internal/pause"
 	"tocsin.internal/rules"
 	"tocsin.internal/sources"
@@ -139,8 +140,7 @@ func (r *reading) options(ctx context.Context) []nats.Option {
 type dialer struct{ ctx context.Context } // nats.CustomDialer has no parameter for it
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
-	own := net.Dialer{Timeout: dialTimeout}
-	return own.DialContext(d.ctx, network, address)
+	return natsconn.Dial(d.ctx, &net.Dialer{Timeout: dialTimeout}, network, address)
 }
 
 // mayMend says that a server which is not there may come.

@@ -1,11 +1,15 @@
 package nats_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -371,4 +375,37 @@ func TestRunErrors(t *testing.T) {
 			assert.NotContains(t, err.Error(), "wr0ng")
 		})
 	}
+}
+
+// The client library made room for what a server announced, panicked in a
+// goroutine of its own, and ended the engine.
+func TestServerThatAnnouncesAHugeMessage(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var served sync.WaitGroup
+	var announced atomic.Int32
+	served.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "INFO {\"server_id\":\"x\",\"version\":\"2.10.0\",\"proto\":1,\"headers\":true,\"max_payload\":1048576}\r\n") //nolint:errcheck // a test
+			for lines := bufio.NewScanner(c); lines.Scan(); {
+				switch {
+				case lines.Text() == "PING":
+					io.WriteString(c, "PONG\r\n") //nolint:errcheck // a test
+				case strings.HasPrefix(lines.Text(), "SUB"):
+					announced.Add(1)
+					io.WriteString(c, "MSG plant.a.b 1 9000000000000000000\r\nabc\r\n") //nolint:errcheck // a test
+				}
+			}
+			c.Close() //nolint:errcheck // a test
+		}
+	})
+	r := sourcetest.Begin(t, open(t, "nats://"+l.Addr().String(), ""), nil)
+	require.Eventually(t, func() bool { return announced.Load() == 2 }, time.Minute, 10*time.Millisecond, "it connects again")
+	r.End(t)
+	require.NoError(t, l.Close())
+	served.Wait()
 }

@@ -47,16 +47,17 @@ type conn struct {
 	}
 
 	// Of the reader alone.
-	silence      time.Duration // that the client may keep; 0: any
-	firstBy      time.Time     // when the first frame must have come; zero after it
-	token        string
-	caller       *access.Caller
-	subs         map[string]*subscription // by id; without one, by what begins with a blank
-	made         uint64                   // subscriptions that were made
-	begin        func()                   // lets come what waits for a new subscription, after its receipt; nil: nothing does
-	transactions map[string][]*frame.Frame
-	deferred     int // frames in them
-	subscribed   atomic.Int64
+	silence       time.Duration // that the client may keep; 0: any
+	firstBy       time.Time     // when the first frame must have come; zero after it
+	token         string
+	caller        *access.Caller
+	subs          map[string]*subscription // by id; without one, by what begins with a blank
+	made          uint64                   // subscriptions that were made
+	begin         func()                   // lets come what waits for a new subscription, after its receipt; nil: nothing does
+	transactions  map[string][]*frame.Frame
+	deferred      int // frames in them
+	deferredBytes int
+	subscribed    atomic.Int64
 }
 
 func newConn(s *Server, n net.Conn) *conn {

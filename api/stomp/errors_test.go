@@ -127,6 +127,7 @@ func TestErrors(t *testing.T) {
 		{"a transaction that was not begun", connect12 + "COMMIT\ntransaction:a\n\n\x00", 5, `no transaction "a"`},
 		{"a frame of a transaction that was not begun", connect12 + "ACK\nid:1\ntransaction:a\n\n\x00", 5, `no transaction "a"`},
 		{"too much in a transaction", connect12 + "BEGIN\ntransaction:a\n\n\x00" + strings.Repeat("ACK\nid:1\ntransaction:a\n\n\x00", 257), 8, "256 frames in transactions, which is as many as a connection may have"},
+		{"too long frames in a transaction", connect12 + "BEGIN\ntransaction:a\n\n\x00" + strings.Repeat("SEND\ntransaction:a\n\n"+strings.Repeat("x", 1_000_000)+"\x00", 5), 8, "frames in transactions of more than 4194304 bytes, which is as much as a connection may have"},
 		{"too many transactions", connect12 + transactions(17), 8, "16 transactions, which is as many as a connection may have"},
 		{"a wrong frame in a transaction", connect12 + "BEGIN\ntransaction:a\n\n\x00SEND\ndestination:/x\ntransaction:a\n\n\x00COMMIT\ntransaction:a\n\n\x00", 3, `nothing can be sent to "/x"; samples and messages to inputs are shared over HTTP`},
 	} {

@@ -8,6 +8,7 @@ import (
 const (
 	maxTransactions = 16
 	maxDeferred     = 256 // frames
+	deferredFrames  = 4   // of the largest, for which there is room
 )
 
 // transact begins a transaction, or does or forgets what was put off in it.
@@ -33,6 +34,9 @@ func (c *conn) transact(f *frame.Frame) error {
 	}
 	delete(c.transactions, name)
 	c.deferred -= len(frames)
+	for _, f := range frames {
+		c.deferredBytes -= size(f)
+	}
 	if f.Command == frame.ABORT {
 		return nil
 	}
@@ -53,7 +57,20 @@ func (c *conn) postpone(name string, f *frame.Frame) error {
 	case c.deferred == maxDeferred:
 		return refuse(exhausted, "%d frames in transactions, which is as many as a connection may have", maxDeferred)
 	}
+	if room := deferredFrames * c.server.Limits.Frame; c.deferredBytes+size(f) > room {
+		return refuse(exhausted, "frames in transactions of more than %d bytes, which is as much as a connection may have", room)
+	}
 	c.transactions[name] = append(frames, f)
 	c.deferred++
+	c.deferredBytes += size(f)
 	return nil
+}
+
+func size(f *frame.Frame) int {
+	n := len(f.Body)
+	for i := range f.Header.Len() {
+		name, value := f.Header.GetAt(i)
+		n += len(name) + len(value)
+	}
+	return n
 }

@@ -132,6 +132,9 @@ func TestEndlessAnswer(t *testing.T) {
 	answer := &endless{line: `{"twins":[{"id":"` + strings.Repeat("a", 1<<20) + `"}]}` + "\n"}
 	_, err := readFound(io.LimitReader(answer, 2*mostNamed), false)
 	require.ErrorIs(t, err, errMuch)
+	if testing.Short() {
+		t.Skip("many pages take long")
+	}
 
 	page := `{"twins":[{"id":"%d","feeds":[{"feedId":"` + strings.Repeat("a", 8<<20) + `"}]}]}`
 	asked := 0

@@ -362,7 +362,8 @@ func TestAnswersOfEndpoints(t *testing.T) {
 	last := w.attempts(is.ID)[0]
 	assert.Equal(t, subscriptions.Again, last.Result)
 	assert.Equal(t, http.StatusTooManyRequests, last.Status)
-	assert.Equal(t, 30*time.Minute, last.Next.Sub(last.At))
+	ended := last.At.Add(time.Duration(last.Took * float64(time.Second)))
+	assert.Equal(t, 30*time.Minute, last.Next.Sub(ended), "from its end")
 
 	p.answers(nil)
 	require.NoError(t, w.RetrySubscription(t.Context(), is.ID))

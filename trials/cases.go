@@ -314,7 +314,7 @@ var outcomeFields = map[string][]string{
 	"seq": nil, "key": nil, "fingerprint": nil, "severityLabel": nil, "pendingSince": nil, "ack": nil, "latched": nil, "flapping": nil,
 	"suppression": nil, "counts": nil, "notify": nil, "by": nil, "comment": nil, "description": nil, "runbook": nil, "revision": nil,
 	"startsAt": nil, "endsAt": nil, "summary": nil, "labels": nil,
-	"color": nil, "onTwin": nil, "account": nil, "note": nil, "recipients": nil, "validity_ts": nil, "publish": nil, "onExisting": {rules.KeepSticker, rules.ReplaceSticker, rules.RefuseSticker}, "onRemove": {rules.Acknowledge, rules.Clear}, "body": nil,
+	"color": nil, "onTwin": nil, "own": nil, "account": nil, "note": nil, "recipients": nil, "validity_ts": nil, "publish": nil, "onExisting": {rules.KeepSticker, rules.ReplaceSticker, rules.RefuseSticker}, "onRemove": {rules.Acknowledge, rules.Clear}, "body": nil,
 }
 
 // partial reads members of an outcome. A slip would let a test pass that forbids

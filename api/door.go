@@ -231,7 +231,7 @@ func (d *door) cors(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) 
 		return false
 	}
 	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Expose-Headers", "Allow, Retry-After, Warning, WWW-Authenticate")
+	header.Set("Access-Control-Expose-Headers", "Allow, Iotics-ClientAppId, Iotics-ClientRef, Iotics-TransactionRef, Retry-After, Warning, WWW-Authenticate")
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}

@@ -483,6 +483,7 @@ func TestCORS(t *testing.T) {
 	plain := ask("GET", "/things", map[string]string{"Origin": "https://console.example", "Authorization": "Bearer r"})
 	assert.Equal(t, 200, plain.Code)
 	assert.Equal(t, "https://console.example", plain.Header().Get("Access-Control-Allow-Origin"))
+	assert.Contains(t, plain.Header().Get("Access-Control-Expose-Headers"), "Iotics-TransactionRef", "what a request said comes back")
 	refused := ask("GET", "/things", map[string]string{"Origin": "https://console.example"})
 	assert.Equal(t, 401, refused.Code)
 	assert.NotEmpty(t, refused.Header().Get("Access-Control-Allow-Origin"), "the page can read why")

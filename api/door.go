@@ -86,7 +86,7 @@ func (d *door) guarded(r access.Route) http.Handler {
 			d.turnAway(w, req, r.Refuse, err)
 			return
 		}
-		req.Body = http.MaxBytesReader(w, req.Body, most)
+		req.Body = bound(w, req.Body, most)
 		r.Handler.ServeHTTP(w, req.WithContext(access.With(ctx, caller)))
 	})
 }

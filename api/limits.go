@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"math"
 	"net"
@@ -140,6 +141,46 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		b.until(time.Time{}) //nolint:errcheck // it could be set before
 	}
 	return n, err
+}
+
+// How much of a body over the limit is read on, and for how long.
+const (
+	lingerBytes = 64 << 20
+	lingerTime  = 5 * time.Second
+)
+
+// bounded is a body of which so much is taken. Where there is more, it is read on
+// and forgotten: a client that sends all before it reads the answer would find its
+// connection reset in the place of it.
+type bounded struct {
+	io.ReadCloser
+	rest io.Reader // nil when that has been read
+}
+
+func bound(w http.ResponseWriter, body io.ReadCloser, most int64) io.ReadCloser {
+	return &bounded{http.MaxBytesReader(w, body, most), body}
+}
+
+// Read makes it a Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if _, over := errors.AsType[*http.MaxBytesError](err); over && b.rest != nil {
+		linger(b.rest)
+		b.rest = nil
+	}
+	return n, err
+}
+
+func linger(r io.Reader) {
+	until := time.Now().Add(lingerTime)
+	part := make([]byte, 32<<10)
+	for read := 0; read < lingerBytes && time.Now().Before(until); {
+		n, err := r.Read(part)
+		if err != nil {
+			return
+		}
+		read += n
+	}
 }
 
 // crowd is a listener that holds at most so many connections. When it has no room

@@ -428,6 +428,29 @@ func TestBadRequests(t *testing.T) {
 	assert.Equal(t, 200, status(t, address, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 }
 
+// Many clients send all of a body before they read the answer: those whose body
+// was too large found the connection reset in its place.
+func TestTheAnswerToABodyOverTheLimitWasLost(t *testing.T) {
+	address := running(t, Options{Routes: []access.Route{{Pattern: "POST /bounded", Action: access.Operate, MaxBody: 1000, Handler: orRefuse(func(_ http.ResponseWriter, r *http.Request) error {
+		_, err := document(r)
+		return err
+	})}}})
+	const size = 20 << 20
+	for name, header := range map[string]string{"at once": "Content-Length: " + strconv.Itoa(size), "chunked": "Transfer-Encoding: chunked"} {
+		head, tail := "POST /bounded HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n\r\n", ""
+		if name == "chunked" {
+			head, tail = head+strconv.FormatInt(size, 16)+"\r\n", "\r\n0\r\n\r\n"
+		}
+		conn := dial(t, address)
+		_, err := io.WriteString(conn, head+strings.Repeat(" ", size)+tail)
+		require.NoError(t, err, name)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err, name)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, 413, resp.StatusCode, name)
+	}
+}
+
 // A fault of ours in one request is told and logged, and ends nothing else.
 func TestAFaultEndsOneRequestOnly(t *testing.T) {
 	var log bytes.Buffer

@@ -73,6 +73,7 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
   engine validate examples/rules/overheating/interaction.json
   engine run -c engine.json
   engine alerts severity=critical`,
+		Version:       built(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          onlyVerbs,
@@ -80,6 +81,7 @@ surroundings failed; 2 wrong use, or, of run, a configuration that cannot be use
 			return cmd.Help()
 		},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(unknownFlag)

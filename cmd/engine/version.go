@@ -20,11 +20,14 @@ func versionCommand() *cobra.Command {
 		Example: "  engine version",
 		Args:    onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "tocsin %s (commit %s, %s %s/%s, NATS server %s)\n",
-				version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH, bus.ServerVersion)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), built())
 			return err
 		},
 	}
+}
+
+func built() string {
+	return fmt.Sprintf("tocsin %s (commit %s, %s %s/%s, NATS server %s)", version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH, bus.ServerVersion)
 }
 
 func commit() string {

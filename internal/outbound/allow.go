@@ -13,8 +13,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"code.dny.dev/ssrf"
+	"golang.org/x/net/idna"
 )
 
 // ErrForbidden is what the error wraps when a URL leads to where nothing is sent.
@@ -63,8 +65,14 @@ func (a *Allow) add(text string) error {
 	return nil
 }
 
-// canonical is a name as names are compared.
-func canonical(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+// canonical is a host as hosts are compared, and as net/http dials it: letters that
+// stand for others are those, so that an address cannot be hidden in them.
+func canonical(host string) string {
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil && strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
+		host = ascii
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
 
 // has says whether an address is an exception.
 func (a *Allow) has(place netip.AddrPort) bool {
@@ -147,13 +155,14 @@ func (a *Allow) checkURL(ctx context.Context, names resolver, text string) error
 		return err
 	}
 	port, _ := strconv.ParseUint(p.port, 10, 16) // read has looked at it
-	if ip, err := netip.ParseAddr(p.host); err == nil {
+	name := canonical(p.host)
+	if ip, err := netip.ParseAddr(name); err == nil {
 		return a.check("tcp6", netip.AddrPortFrom(ip, uint16(port)))
 	}
-	if name := canonical(p.host); name == "localhost" || strings.HasSuffix(name, ".localhost") {
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return a.check("tcp4", netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)))
 	}
-	addrs, err := names.LookupNetIP(ctx, "ip", p.host)
+	addrs, err := names.LookupNetIP(ctx, "ip", name)
 	if err != nil {
 		return nil //nolint:nilerr // it may have an address later
 	}

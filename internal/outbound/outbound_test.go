@@ -168,6 +168,35 @@ func TestAllow(t *testing.T) {
 	}
 }
 
+// An address or a name that is written in letters which stand for others is refused
+// when it is given, and not only when it is dialed; and such a name is allowed in
+// either form.
+func TestHostsInLettersThatStandForOthers(t *testing.T) {
+	c := newClient(new(Allow), dnsServer(t, func(name string) []netip.Addr {
+		if name == "xn--mnchen-3ya.example" {
+			return []netip.Addr{netip.MustParseAddr("10.1.2.3")}
+		}
+		return nil
+	}))
+	c.lookup = time.Minute // the machine may be busy
+	for to, want := range map[string]string{
+		"http://①②⑦.⓪.⓪.①/":       "127.0.0.1:80",
+		"http://127。0。0。1/":        "127.0.0.1:80",
+		"http://１０.0.0.1/":         "10.0.0.1:80",
+		"http://127.0.0.1./":       "127.0.0.1:80",
+		"https://ⓛocalhost/":       "127.0.0.1:443",
+		"https://a.localhoſt/":     "127.0.0.1:443",
+		"https://münchen.example/": "10.1.2.3:443",
+	} {
+		require.EqualError(t, c.Check(t.Context(), to), "nothing is sent there: "+want+": not a public address", to)
+	}
+	for _, name := range []string{"münchen.example", "xn--mnchen-3ya.example"} {
+		c.allow = allowing(t, name+":8443")
+		require.NoError(t, c.Check(t.Context(), "https://MÜNCHEN.example:8443/"))
+		assert.True(t, c.allow.named("xn--mnchen-3ya.example", "8443"), "as net/http dials it")
+	}
+}
+
 // A name that is public when it is asked for first and leads inside afterwards.
 func TestRebinding(t *testing.T) {
 	var reached atomic.Bool

@@ -288,8 +288,11 @@ func (s *stream) mayStill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.caller.StillMay(caller); err != nil {
+		return err
+	}
 	s.caller = caller
-	return s.guard.May(ctx, caller, access.Read, "")
+	return nil
 }
 
 // appendEvent adds an event as a browser takes it.

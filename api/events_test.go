@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -340,6 +341,23 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 	expires = time.Now()
 	mu.Unlock()
 	assert.Equal(t, []string{"event: end", `data: {"error":"the token has expired"}`, ""}, lines(t, body, 3))
+}
+
+// Who is told of stickers is looked at where a stream begins; so it ends where its user
+// gets another role, and is not told of those of its old one for ever after.
+func TestAStreamEndsWhereItsUserGetsAnotherRole(t *testing.T) {
+	var role atomic.Value
+	role.Store("old")
+	guard := &access.Guard{Identify: func(context.Context, string) (*access.Caller, error) {
+		return &access.Caller{Name: "Jane", Account: "a", User: "u", Role: role.Load().(string), Actions: []access.Action{access.Read}}, nil
+	}}
+	c := newCaster()
+	s := following(t, live{follow: c.follow, check: 20 * time.Millisecond}, guard, (*httptest.Server).Start)
+	body, _ := open(t, s.Client(), s.URL+"/api/v1/events?topics=stickers&access_token=secret")
+	lines(t, body, 3)
+	assert.Equal(t, []string{"u", "old", "a"}, (<-c.came)[0].Recipients)
+	role.Store("new")
+	assert.Equal(t, []string{"event: end", `data: {"error":"what you may do has changed; connect again"}`, ""}, lines(t, body, 3))
 }
 
 func TestAStreamEndsWithTheServer(t *testing.T) {

@@ -80,6 +80,15 @@ func (c *Caller) Recipients() []string {
 	return slices.DeleteFunc([]string{c.User, c.Role, c.Account}, func(id string) bool { return id == "" })
 }
 
+// StillMay says why somebody may not go on with what it follows, by what is known of
+// the same token now: nil where it may do the same, and is among the same recipients.
+func (c *Caller) StillMay(now *Caller) error {
+	if (c.Actions == nil) != (now.Actions == nil) || !slices.Equal(c.Actions, now.Actions) || !slices.Equal(c.Recipients(), now.Recipients()) {
+		return Unknown("what you may do has changed; connect again")
+	}
+	return nil
+}
+
 // may says whether an action is among the caller's.
 func (c *Caller) may(a Action) bool {
 	return a.Tokenless() || c.Actions == nil || slices.Contains(c.Actions, a)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -364,12 +363,11 @@ func (c *conn) watch(caller *access.Caller, token string) {
 
 func (c *conn) lookAgain(was *access.Caller, token string) {
 	is, err := c.server.Guard.Caller(c.ctx, token)
-	refused, _ := access.AsRefused(err)
-	switch {
-	case refused != nil && refused.Code == access.Unauthenticated:
+	if err == nil {
+		err = was.StillMay(is)
+	}
+	if refused, _ := access.AsRefused(err); refused != nil && refused.Code == access.Unauthenticated {
 		c.fail(err, nil)
-	case err == nil && ((is.Actions == nil) != (was.Actions == nil) || !slices.Equal(is.Actions, was.Actions)):
-		c.fail(access.Unknown("what you may do has changed; connect again"), nil)
 	}
 }
 

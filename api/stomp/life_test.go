@@ -127,6 +127,27 @@ func TestATokenThatIsRevoked(t *testing.T) {
 	})
 }
 
+// A role with the same actions is another one among the recipients of stickers, who are
+// looked at where something is subscribed to.
+func TestAConnectionEndsWhereItsUserGetsAnotherRole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var role atomic.Value
+		role.Store("old")
+		h := serve(t, true, func(o *stomp.Options) {
+			o.Guard = &access.Guard{Identify: func(context.Context, string) (*access.Caller, error) {
+				return &access.Caller{Name: "Jane", Account: "a", User: "u", Role: role.Load().(string), Actions: []access.Action{access.Read}}, nil
+			}}
+		})
+		c := h.dial()
+		c.send("STOMP\naccept-version:1.2\npasscode:secret\n\n\x00")
+		c.want("CONNECTED")
+		c.subscribe("1", "/topic/stickers/>")
+		time.Sleep(90 * time.Second)
+		role.Store("new")
+		c.wantError(16, "what you may do has changed; connect again")
+	})
+}
+
 func TestATokenThatExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()

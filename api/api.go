@@ -165,7 +165,7 @@ func (d *door) routes(stop <-chan struct{}, o Options) []access.Route {
 		{Pattern: "GET /metrics", Action: access.Open, Unlimited: true, Handler: metrics(o, &d.counts)},
 		{Pattern: "GET /openapi.json", Action: access.Open, Handler: description(o.Version)},
 		{Pattern: "GET /api/v1/stats", Action: access.Read, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, o.Engine.Stats()) })},
-	}, healthRoutes(o.Engine), alertRoutes(o.Engine), deadLetterRoutes(o.Engine), explainRoutes(o.Engine), deliveryRoutes(o.Engine), ruleRoutes(o.Engine), subscriptionRoutes(o.Engine), eventRoutes(d, o.Engine, stop), o.Routes)
+	}, healthRoutes(o.Engine), alertRoutes(o.Engine), deadLetterRoutes(d, o.Engine), explainRoutes(o.Engine), deliveryRoutes(o.Engine), ruleRoutes(o.Engine), subscriptionRoutes(o.Engine), eventRoutes(d, o.Engine, stop), o.Routes)
 }
 
 // description answers with the document of the whole API.

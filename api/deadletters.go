@@ -20,15 +20,18 @@ import (
 const workPatience = 5 * time.Second
 
 // letters is the part of the API that is about dead letters.
-type letters struct{ engine *engine.Engine }
+type letters struct {
+	engine *engine.Engine
+	guard  *access.Guard
+}
 
-func deadLetterRoutes(e *engine.Engine) (out []access.Route) {
-	l := letters{e}
+func deadLetterRoutes(d *door, e *engine.Engine) (out []access.Route) {
+	l := letters{e, d.guard}
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /api/v1/deadletters":              l.list,
 		"DELETE /api/v1/deadletters":           l.each(e.DropDeadLetter),
 		"POST /api/v1/deadletters/retry":       l.each(e.RetryDeadLetter),
-		"GET /api/v1/deadletters/{seq}":        l.one(e.DeadLetter),
+		"GET /api/v1/deadletters/{seq}":        l.one(l.show),
 		"DELETE /api/v1/deadletters/{seq}":     l.one(e.DropDeadLetter),
 		"POST /api/v1/deadletters/{seq}/retry": l.one(e.RetryDeadLetter),
 	} {
@@ -111,6 +114,22 @@ func (l letters) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer(w, http.StatusOK, map[string]any{"total": total, "deadLetters": found})
 	return nil
+}
+
+// show gives a letter.
+func (l letters) show(ctx context.Context, seq uint64) (engine.Letter, error) {
+	letter, err := l.engine.DeadLetter(ctx, seq)
+	return l.seen(ctx, letter), err
+}
+
+// seen is a letter as the caller may see it: what a sticker or a notice says is for its
+// recipients, so a user who does not act on letters is only told that there is one.
+func (l letters) seen(ctx context.Context, letter engine.Letter) engine.Letter {
+	by := access.From(ctx)
+	if by.Recipients() != nil && !letter.Common() && l.guard.May(ctx, by, access.Operate, "") != nil {
+		letter.Data, letter.Text, letter.Base64 = nil, "", nil
+	}
+	return letter
 }
 
 // one does something with the letter that the path names.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"tocsin.internal/api/access"
 	"tocsin.internal/engine"
 )
 
@@ -44,6 +46,38 @@ func asked(t *testing.T, query string, known []string) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("%+v %d %t %t", q.filter, q.limit, q.all, q.dryRun)
+}
+
+// What could not be told of a sticker or a notice is not shown, by its dead letter, to a
+// user who may read and is told only of those that are meant for it.
+func TestADeadLetterShowsNoUserWhatIsMeantForOthers(t *testing.T) {
+	may := func(a access.Action) []access.Action { return []access.Action{access.Read, a} }
+	user := &access.Caller{Name: "Jane", Account: "a", User: "u", Role: "r", Actions: may("list_stickers")}
+	boss := &access.Caller{Name: "Joe", Account: "a", User: "v", Role: "s", Actions: may(access.Operate)}
+	key := &access.Caller{Name: "console", Actions: may("list_stickers")}
+	key.Settle([]string{"viewer"})
+	notice := `{"notice":"1","body":{"account":"b","topic":"red","event":{"note":"leak"}}}`
+	for _, c := range []struct {
+		letter engine.Letter
+		shown  bool // to the user
+	}{
+		{engine.Letter{Stage: "sink", Sink: "subscription 1", Data: json.RawMessage(notice)}, false},
+		{engine.Letter{Stage: "sink", Sink: "subscription 1", Truncated: true, Text: notice[:40]}, false},
+		{engine.Letter{Stage: "sink", Sink: "tocsin.stickers", Data: json.RawMessage(`{"kind":"sticker","note":"leak"}`)}, false},
+		{engine.Letter{Stage: "sink", Sink: "mail", Data: json.RawMessage(`{"kind":"notification","body":"leak"}`)}, false},
+		{engine.Letter{Stage: "sink", Sink: "mail", Data: json.RawMessage(`{"kind":"alert"}`)}, true},
+		{engine.Letter{Stage: "sink", Sink: "mail", Route: "night", Data: json.RawMessage(`{"alerts":[]}`)}, true},
+		{engine.Letter{Stage: "door", Data: json.RawMessage(`{"kind":"sticker"}`)}, true},
+		{engine.Letter{Stage: "feed", Base64: []byte{0xff}}, true},
+	} {
+		for by, shown := range map[*access.Caller]bool{user: c.shown, boss: true, key: true, access.Anybody: true} {
+			want := c.letter
+			if !shown {
+				want.Data, want.Text, want.Base64 = nil, "", nil
+			}
+			assert.Equal(t, want, letters{}.seen(access.With(t.Context(), by), c.letter), "%s: %+v", by.Name, c.letter)
+		}
+	}
 }
 
 func TestLetterPaths(t *testing.T) {

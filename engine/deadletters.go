@@ -73,6 +73,18 @@ func newLetter(l *bus.DeadLetter) Letter {
 	return d
 }
 
+// Common says whether what was refused is for all who may look: it is no sticker and no
+// notice, which are meant for some.
+func (l *Letter) Common() bool {
+	if l.Stage != bus.StageSink || l.Route != "" {
+		return true
+	}
+	var o struct {
+		Kind rules.Kind `json:"kind"`
+	}
+	return json.Unmarshal(l.Data, &o) == nil && slices.Contains([]rules.Kind{rules.Output, rules.Alert, rules.Command}, o.Kind)
+}
+
 // DeadLetters are the letters that are meant, the newest first, at most limit of
 // them and without what was refused, and how many there are in all.
 func (e *Engine) DeadLetters(ctx context.Context, f LetterFilter, limit int) (letters []Letter, total int, err error) {

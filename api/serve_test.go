@@ -693,3 +693,38 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	_, err = newCertificates("http.tls", TLS{Cert: ca.file("server.pem"), Key: ca.file("server.key"), ClientCA: ca.file("server.key")}, zerolog.Nop())
 	require.ErrorContains(t, err, "http.tls.clientCA: no certificate in ")
 }
+
+// The listener for operators has no password: a page whose name was bound anew to this
+// machine could read its memory, and so could one of another port.
+func TestTheAdminListenerAnswersNoPage(t *testing.T) {
+	s := httptest.NewServer(adminHandler(AdminOptions{Reload: func(context.Context) error { return nil }}))
+	t.Cleanup(s.Close)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	require.NoError(t, err)
+	for _, c := range []struct {
+		host, header, value string
+		status              int
+	}{
+		{"127.0.0.1:" + port, "", "", 200},
+		{"localhost:" + port, "", "", 200},
+		{"localhost:" + port, "Origin", "http://localhost:" + port, 200},
+		{"evil.example:" + port, "", "", 403},
+		{"evil.example:" + port, "Origin", "http://evil.example:" + port, 403},
+		{"evil.example:" + port, "Sec-Fetch-Site", "same-origin", 403},
+		{"localhost:" + port, "Origin", "https://evil.example", 403},
+		{"localhost:" + port, "Sec-Fetch-Site", "cross-site", 403},
+	} {
+		for method, path := range map[string]string{http.MethodGet: "/debug/vars", http.MethodPost: "/api/v1/reload"} {
+			r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, http.NoBody)
+			require.NoError(t, err)
+			r.Host = c.host
+			if c.header != "" {
+				r.Header.Set(c.header, c.value)
+			}
+			resp, err := s.Client().Do(r)
+			require.NoError(t, err)
+			assert.Equal(t, c.status, resp.StatusCode, "%s %+v", method, c)
+			require.NoError(t, resp.Body.Close())
+		}
+	}
+}

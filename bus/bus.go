@@ -149,11 +149,15 @@ func (b *Bus) Close() {
 	}
 }
 
-// Redacted are the URLs of servers, with commas between them, without passwords.
+// Redacted are the URLs of servers, with commas between them, without passwords and
+// tokens: NATS takes a user without a password for a token.
 func Redacted(urls string) string {
 	all := strings.Split(urls, ",")
 	for i, text := range all {
 		if u, err := url.Parse(text); err == nil {
+			if _, has := u.User.Password(); u.User != nil && !has {
+				u.User = url.User("xxxxx")
+			}
 			all[i] = u.Redacted()
 		} else if _, host, ok := strings.Cut(text, "@"); ok {
 			all[i] = host

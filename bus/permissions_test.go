@@ -128,6 +128,7 @@ func TestPasswordsAreNotShown(t *testing.T) {
 		"":                               "",
 		"nats://a:4222":                  "nats://a:4222",
 		"nats://engine:secret@a:4222":    "nats://engine:xxxxx@a:4222",
+		"nats://token@a:4222,nats://b":   "nats://xxxxx@a:4222,nats://b",
 		"nats://e:s@a:4222,tls://e:s@b":  "nats://e:xxxxx@a:4222,tls://e:xxxxx@b",
 		"nats://engine:se%cret@a:4222":   "a:4222",
 		"nats://engine:secret@nowhere:x": "nowhere:x",

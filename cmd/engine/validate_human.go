@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -129,7 +130,28 @@ func lineOf(f *checkedFile, d *lint.Diagnostic) string {
 	if f.doc == nil {
 		return ""
 	}
-	return f.doc.Line(d.Offset)
+	return withoutSecrets(f.doc.Line(d.Offset))
+}
+
+// secretValues are the values of fields that hold secrets, and what stands before the
+// host in URLs.
+var secretValues = regexp.MustCompile(`(?i)("(?:password|passcode|secret|seed|authorization)"\s*:\s*")((?:[^"\\]|\\.)*)|(://)([^/"@\s]+)@`)
+
+// withoutSecrets is a line as others may see it, as wide as it was: what checks a
+// configuration may keep what it prints for everybody.
+func withoutSecrets(line string) string {
+	var b strings.Builder
+	end := 0
+	for _, at := range secretValues.FindAllStringSubmatchIndex(line, -1) {
+		for _, group := range []int{4, 8} {
+			if from, to := at[group], at[group+1]; from >= 0 {
+				b.WriteString(line[end:from])
+				b.WriteString(strings.Repeat("*", utf8.RuneCountInString(line[from:to])))
+				end = to
+			}
+		}
+	}
+	return b.String() + line[end:]
 }
 
 // shortPointer leaves out the beginning of a pointer that would fill the line.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -102,4 +103,27 @@ func TestEveryCodeHasAPage(t *testing.T) {
 	for _, code := range lint.Codes() {
 		assert.Contains(t, seen, code, "a page of a code that there is not")
 	}
+}
+
+// A configuration is checked where others read what comes of it: the line under an error
+// shows no secret that stands beside it.
+func TestTheLineUnderAnErrorShowsNoSecret(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"urls":1,"password":"s3crét","user":"u"}`:              `{"urls":1,"password":"******","user":"u"}`,
+		`{"passcode" : "a\"b","url":"stomp://h:1"}`:              `{"passcode" : "****","url":"stomp://h:1"}`,
+		`"headers":{"Authorization":"Bearer x"},"secret":"y"`:    `"headers":{"Authorization":"********"},"secret":"*"`,
+		`"url":"nats://u:p@a:1,nats://t@b","mail":"a@b.example"`: `"url":"nats://***@a:1,nats://*@b","mail":"a@b.example"`,
+		`"seed":"not closed`:                                     `"seed":"**********`,
+		`"secretFile":"f","password":null,"link":"http://h/a@b"`: `"secretFile":"f","password":null,"link":"http://h/a@b"`,
+	} {
+		assert.Equal(t, want, withoutSecrets(line))
+	}
+	var out bytes.Buffer
+	config := filepath.Join(t.TempDir(), "engine.json")
+	require.NoError(t, os.WriteFile(config, []byte(`{"sinks":[{"name":"m","kind":"mqtt","with":{"ulr":"mqtt://h:1","user":"u","password":"s3cret"}}]}`), 0o600))
+	root := rootCommand(&out, &out)
+	root.SetArgs([]string{"validate", config})
+	require.Error(t, root.Execute())
+	assert.Contains(t, out.String(), `"password":"******"`)
+	assert.NotContains(t, out.String(), "s3cret")
 }

@@ -180,7 +180,7 @@ func TestHostsInLettersThatStandForOthers(t *testing.T) {
 	}))
 	c.lookup = time.Minute // the machine may be busy
 	for to, want := range map[string]string{
-		"http://①②⑦.⓪.⓪.①/":       "127.0.0.1:80",
+		"http://①②⑦.⓪.⓪.①/":        "127.0.0.1:80",
 		"http://127。0。0。1/":        "127.0.0.1:80",
 		"http://１０.0.0.1/":         "10.0.0.1:80",
 		"http://127.0.0.1./":       "127.0.0.1:80",

@@ -15,6 +15,8 @@ type answer struct {
 	status     int
 	lineStatus int // of the line that was refused last
 	retryAfter int // seconds
+	kept       int // how many of Refused are dead letters
+	keptMore   int // and of More
 
 	Stored  int       `json:"stored"`
 	Error   string    `json:"error,omitempty"` // about the request
@@ -47,9 +49,17 @@ type statusError interface {
 	Status() int
 }
 
-// notStored is for an Emit that has failed. What is stored already stays so.
+// stored is for an Emit that has stored so many samples, and what was refused.
+func (a *answer) stored(good int) {
+	a.Stored += good
+	a.kept, a.keptMore = len(a.Refused), a.More
+}
+
+// notStored is for an Emit that has failed. What is stored already stays so. Who is
+// refused is not told what is wrong with the lines: it would say which twins there are.
 func (a *answer) notStored(err error) {
 	if refused, ok := errors.AsType[statusError](err); ok {
+		a.Refused, a.More = a.Refused[:a.kept], a.keptMore
 		a.status, a.Error = refused.Status(), refused.Error()
 		return
 	}

@@ -205,7 +205,7 @@ func (h *Handler) store(ctx context.Context, key string, lines iter.Seq[[]byte])
 			a.notStored(err)
 			return false
 		}
-		a.Stored += good
+		a.stored(good)
 		batch, good = nil, 0
 		return true
 	}

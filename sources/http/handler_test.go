@@ -213,6 +213,32 @@ func TestEmitFails(t *testing.T) {
 	}
 }
 
+// notAllowed is the error of an Emit that refuses who has sent the samples.
+type notAllowed struct{}
+
+func (notAllowed) Error() string { return "ann may not share" }
+func (notAllowed) Status() int   { return 403 }
+
+// What is wrong with a line says which twins and feeds there are, which who may not share
+// on them is not told; it is no dead letter either.
+func TestWhoMayNotShareIsNotToldWhatThereIs(t *testing.T) {
+	unknown := `{"twin":"machne_1","feed":"f","data":{}}` + "\n"
+	w := post(newHandler(&recorder{err: notAllowed{}}), unknown+unknown)
+	assert.Equal(t, 403, w.Code)
+	assert.Equal(t, `{"stored":0,"error":"ann may not share"}`+"\n", w.Body.String())
+
+	calls := 0
+	h := NewHandler(Options{Emit: func(context.Context, ...rules.Sample) error {
+		if calls++; calls == 1 {
+			return nil
+		}
+		return notAllowed{}
+	}})
+	w = post(h, strings.Repeat("{}\n", emitted+5), "Content-Type", "application/x-ndjson")
+	assert.Equal(t, 403, w.Code)
+	assert.Contains(t, w.Body.String(), fmt.Sprintf(`"moreRefused":%d}`, emitted-listed), "those that are dead letters")
+}
+
 func TestEmitFailsHalfway(t *testing.T) {
 	calls := 0
 	h := NewHandler(Options{Emit: func(context.Context, ...rules.Sample) error {

@@ -47,7 +47,7 @@ func everyRoute() []access.Route {
 	e := new(engine.Engine)
 	return Routes(Options{Engine: e, Samples: http.NotFoundHandler(), Routes: slices.Concat(
 		qapi.New(qapi.Options{Engine: e}).Routes(), resolver.Routes(resolver.Options{}),
-		accounts.Routes(e, time.Now), stickers.Routes(e, time.Now), ledgers.Routes(e, time.Now), notifications.Routes(notifications.Options{Engine: e}),
+		accounts.Routes(e, time.Now), stickers.Routes(e, time.Now), ledgers.Routes(e, nil, time.Now), notifications.Routes(notifications.Options{Engine: e}),
 		[]access.Route{stomp.New(stomp.Options{}).Route()},
 	)})
 }

@@ -74,10 +74,19 @@ func (g *Guard) May(ctx context.Context, c *Caller, a Action, twin string) error
 		return nil
 	case !c.Reaches(twin):
 		return Deny("%s may not %s twin %q", c.Name, a, twin)
-	case g != nil && g.Controls != nil && a != Send:
-		return g.Controls(ctx, c, twin)
+	case a != Send:
+		return g.Controlled(ctx, c, twin)
 	}
 	return nil
+}
+
+// Controlled says whether a caller's agent has been given control of a twin, where one
+// has to be; else its error is a [Refused].
+func (g *Guard) Controlled(ctx context.Context, c *Caller, twin string) error {
+	if g == nil || g.Controls == nil {
+		return nil
+	}
+	return g.Controls(ctx, c, twin)
 }
 
 // changes says whether an action does something to a twin.

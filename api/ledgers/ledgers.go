@@ -23,6 +23,7 @@ import (
 
 type room struct {
 	engine *engine.Engine
+	guard  *access.Guard // nil: everybody may everything
 	now    func() time.Time
 }
 
@@ -43,8 +44,8 @@ const (
 )
 
 // Routes are the ways in.
-func Routes(e *engine.Engine, now func() time.Time) []access.Route {
-	r := room{e, now}
+func Routes(e *engine.Engine, guard *access.Guard, now func() time.Time) []access.Route {
+	r := room{e, guard, now}
 	route := func(pattern string, action access.Action, f func(*http.Request) (int, any, error)) access.Route {
 		return access.Route{Pattern: pattern, Action: action, Handler: trusted.Serve(refusal, f)}
 	}

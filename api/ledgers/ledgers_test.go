@@ -1,6 +1,7 @@
 package ledgers_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -43,6 +44,7 @@ var callers = map[string]*access.Caller{
 	"own":   {Name: "own", Actions: []access.Action{}, Account: accounts.Own(), User: accounts.OwnUser("own")},
 	"other": {Name: "other", Actions: []access.Action{}, Account: otherAccount, User: "b0000000-0000-4000-8000-00000000000b", Role: inspector},
 	"third": {Name: "third", Actions: []access.Action{}, Account: thirdAccount, User: "b0000000-0000-4000-8000-00000000000c"},
+	"agent": {Name: "did:ann", Agent: "did:ann#a", Actions: []access.Action{}, Account: accounts.Own()},
 	"line":  {Name: "line", Actions: []access.Action{}, Account: accounts.Own(), Twins: []string{"line-1.*"}},
 }
 
@@ -75,7 +77,13 @@ func start(t *testing.T, described ...twins.Twin) *house {
 	e, err := engine.New(t.Context(), engine.Config{Bus: b, Log: zerolog.Nop(), Twins: described})
 	require.NoError(t, err)
 	h := &house{Engine: e, bus: b, t: t, at: noon}
-	routes := ledgers.Routes(e, h.now)
+	guard := &access.Guard{Controls: func(_ context.Context, c *access.Caller, twin string) error {
+		if c.Agent == "" || twin == "did:mine" {
+			return nil
+		}
+		return access.Deny("twin: no delegation")
+	}}
+	routes := ledgers.Routes(e, guard, h.now)
 	for i, r := range routes { // who asks is decided here, and that they may
 		inner := r.Handler
 		routes[i].Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -190,6 +198,26 @@ func TestTwinsThatWereDescribedElsewhere(t *testing.T) {
 	assert.Equal(t, `"terminated"`, of(t, h.ask("own", 200, "GET", "/twins/line-1.a", ""), "status"), "whoever has deleted it")
 	require.NoError(t, h.PutTwin(t.Context(), twins.Twin{ID: "line-1.a"}))
 	assert.Equal(t, `"alive"`, of(t, h.ask("own", 200, "GET", "/twins/line-1.a", ""), "status"))
+}
+
+// The twins of an agent belong to the own account here, as all agents do; that makes none
+// of them free to end, or to describe, the twins of others.
+func TestAnAgentChangesNoTwinThatItDoesNotControl(t *testing.T) {
+	h := start(t, twins.Twin{ID: "did:mine"}, twins.Twin{ID: "did:theirs"})
+	for _, again := range []bool{false, true} {
+		for _, request := range [][2]string{{"PATCH", `{"description":{"n":1}}`}, {"DELETE", ""}} {
+			subcode, why := h.refused("agent", 403, request[0], "/twins/did:theirs", request[1])
+			assert.Equal(t, "403100 twin: no delegation", subcode+" "+why)
+		}
+		if !again {
+			h.ask("own", 200, "PATCH", "/twins/did:theirs", `{"description":{"n":2}}`)
+		}
+	}
+	h.ask("agent", 200, "PATCH", "/twins/did:mine", `{"description":{"n":1}}`)
+	h.ask("agent", 200, "DELETE", "/twins/did:mine", "")
+	made := h.meter("agent")
+	h.ask("agent", 200, "PATCH", "/twins/"+made, `{"description":{"n":1}}`)
+	h.ask("agent", 200, "DELETE", "/twins/"+made, "")
 }
 
 func TestEntries(t *testing.T) {

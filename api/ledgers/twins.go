@@ -139,6 +139,11 @@ func (o *room) owned(r *http.Request) (id string, record twins.Record, err error
 	case status != alive:
 		return id, record, trusted.Errorf(trusted.Invalid, "the twin has been terminated")
 	}
+	if record.Certificate.Created == 0 { // described elsewhere, where an agent has to have been given control
+		if err := o.guard.Controlled(r.Context(), access.From(r.Context()), id); err != nil {
+			return id, record, err
+		}
+	}
 	return id, record, may(r, id)
 }
 

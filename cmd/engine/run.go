@@ -202,7 +202,7 @@ func startAndRun(ctx context.Context, f runFlags, stdout, stderr io.Writer) erro
 		in.routes,
 		space.Routes(),
 		stickers.Routes(e, time.Now),
-		ledgers.Routes(e, time.Now),
+		ledgers.Routes(e, in.guard, time.Now),
 		c.makeNotifications(e),
 		[]access.Route{frames.Route()},
 	)

@@ -361,6 +361,39 @@ func TestOrderAfterAKill(t *testing.T) {
 	}
 }
 
+// What came too early waits also while the server is away, or it would go ahead of
+// what a process that was killed had fetched.
+func TestOrderAfterAKillAndALostConnection(t *testing.T) {
+	url, stop, start := external(t)
+	b := open(t, Config{URL: url})
+	r := &receiver{t: t}
+	d := b.subscribeFor(t, r, Subscription{Name: "s", AckWait: 5 * time.Second, Workers: 4, ByTwin: true})
+	decide(t, b, 1, inTurn(2, 40)...)
+	c := d.backlogs[0].consumer
+	killed, err := c.Fetch(20)
+	require.NoError(t, err)
+	n := 0
+	for m := range killed.Messages() {
+		if n++; n%3 == 0 {
+			require.NoError(t, m.DoubleAck(t.Context()))
+		}
+	}
+	r.start(d)
+	require.Eventually(t, func() bool {
+		info, err := c.Info(t.Context())
+		return err == nil && info.Delivered.Stream > 20
+	}, patience, time.Millisecond)
+	stop()
+	require.Eventually(t, func() bool { return r.said(errAway) }, patience, time.Millisecond)
+	start()
+	const left = 40 - 20/3
+	require.Eventually(t, func() bool { return r.count() >= left }, patience, 10*time.Millisecond)
+	for _, twin := range []string{"twin_0", "twin_1"} {
+		assert.True(t, slices.IsSorted(r.seqs(twin)), r.seqs(twin))
+	}
+	assert.Len(t, r.seqs(""), left)
+}
+
 // The server never heard that an outcome is done with: it gives it again, and it
 // is not delivered again.
 func TestLostAcknowledgements(t *testing.T) {

@@ -33,6 +33,8 @@ type puller struct {
 	ask     chan int // how many the dispatcher has room for
 	arrive  chan<- arrival
 
+	known   bool      // where the consumer was when we began
+	early   []*parcel // what came while we waited for what was fetched before us
 	begun   uint64    // what is before it was fetched by somebody before us
 	next    uint64    // sequence after the newest message that was fetched
 	earlier int       // fetched before us, not dealt with, and not here yet
@@ -98,24 +100,31 @@ func (p *puller) know(info *jetstream.ConsumerInfo) {
 
 // begin learns where the consumer is. Where order counts it waits until what
 // somebody before us had fetched and not dealt with has come again: at once when
-// that one has given it back, else after AckWait.
+// that one has given it back, else after AckWait. After an error it can be called
+// again: what has come waits for the rest, or it would go ahead of it.
 func (p *puller) begin(ctx context.Context) error {
-	info, err := p.consumer.Info(ctx)
-	if err != nil {
-		return err
+	if !p.known {
+		info, err := p.consumer.Info(ctx)
+		if err != nil {
+			return err
+		}
+		p.know(info)
+		p.known = true
 	}
-	p.know(info)
 	if !p.ordered || p.letters {
 		return nil
 	}
-	first, err := p.returned(ctx)
-	slices.SortFunc(first, func(a, b *parcel) int { return cmp.Compare(a.seq, b.seq) })
-	p.arrive <- arrival{from: p, parcels: first}
-	return err
+	if err := p.returned(ctx); err != nil {
+		return err
+	}
+	slices.SortFunc(p.early, func(a, b *parcel) int { return cmp.Compare(a.seq, b.seq) })
+	p.arrive <- arrival{from: p, parcels: p.early}
+	p.early = nil
+	return nil
 }
 
 // returned fetches until everything is here that was fetched before us, or AckWait is over.
-func (p *puller) returned(ctx context.Context) (list []*parcel, err error) {
+func (p *puller) returned(ctx context.Context) error {
 	deadline := time.Now().Add(p.config.AckWait + givenLate)
 	for wait := givenBack; p.earlier > 0 && ctx.Err() == nil; {
 		last := !time.Now().Before(deadline)
@@ -125,10 +134,10 @@ func (p *puller) returned(ctx context.Context) (list []*parcel, err error) {
 		}
 		batch, err := p.consumer.FetchNoWait(n)
 		if err != nil {
-			return list, err
+			return err
 		}
 		got := p.parcels(ctx, batch)
-		list = append(list, got...)
+		p.early = append(p.early, got...)
 		if last {
 			break
 		}
@@ -137,7 +146,7 @@ func (p *puller) returned(ctx context.Context) (list []*parcel, err error) {
 			wait *= 2
 		}
 	}
-	return list, nil
+	return nil
 }
 
 const (

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -21,6 +22,7 @@ import (
 	"tocsin.internal/api/keys"
 	"tocsin.internal/bus"
 	"tocsin.internal/internal/brokertest"
+	"tocsin.internal/internal/natstest"
 	"tocsin.internal/internal/porttest"
 )
 
@@ -170,6 +172,31 @@ func TestMQTT(t *testing.T) {
 	var ended *exec.ExitError
 	require.ErrorAs(t, l.Wait(), &ended, "%s", l.said)
 	assert.Contains(t, l.said.String(), "not authorised")
+}
+
+// The user console of deploy/nats was denied alerts/v1/#, with which the file itself
+// says how to listen: that topic takes in alerts/v1, too.
+func TestConsoleOfDeployedNATSListensOverMQTT(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/nats/nats-server.conf")
+	require.NoError(t, err)
+	m := mosquitto{t: t, port: porttest.Port(t)}
+	const off = `#mqtt { listen: "127.0.0.1:1883" }`
+	require.Contains(t, string(text), off)
+	path := filepath.Join(t.TempDir(), "nats-server.conf")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(text), off, fmt.Sprintf(`mqtt { listen: "127.0.0.1:%d" }`, m.port), 1)), 0o600))
+	s := natstest.Deployed(t, path)
+
+	console := []string{"-u", "console", "-P", "of-console", "-q", "1", "-t"}
+	l := m.listen("", append(console, "alerts/v1/#")...)
+	l.hears("Subscribed (mid: 1): 1\n")
+	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("engine", "of-engine"))
+	require.NoError(t, err)
+	defer nc.Close()
+	require.NoError(t, nc.Publish("alerts.v1.tocsin.critical.hot:too-hot.machine_1.raised", []byte(`{"kind":"alert"}`)))
+	l.hears(`heard alerts/v1/tocsin/critical/hot:too-hot/machine_1/raised 0 {"kind":"alert"}`)
+	for _, topic := range []string{"#", "alerts/#", "alert/#", "in/#", "outputs/v1/#"} {
+		m.listen("", append(console, topic)...).hears("Subscribed (mid: 1): 128")
+	}
 }
 
 // What somebody may do over MQTT is what their token lets them do elsewhere.

@@ -83,6 +83,17 @@ func (e *ServerError) Error() string {
 	return fmt.Sprintf("the server says %q", string(text))
 }
 
+// Code is that of the gRPC status in it, as hosts of IOTICS say it; 0 when there is none.
+func (e *ServerError) Code() int {
+	var status struct {
+		Code int `json:"code"`
+	}
+	if json.Unmarshal(e.Frame.Body, &status) != nil {
+		return 0
+	}
+	return status.Code
+}
+
 // TooLargeError comes with a frame whose body was too large, and has been
 // skipped: the connection goes on.
 type TooLargeError struct{ Bytes int64 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -240,7 +239,7 @@ func (l *link) blame(s *session, err error) bool {
 	if !ok {
 		return false
 	}
-	if s != nil && code(e.Frame) == unauthenticated {
+	if s != nil && e.Code() == unauthenticated {
 		l.client.Renew(s.token)
 		return false
 	}
@@ -254,17 +253,6 @@ func (l *link) blame(s *session, err error) bool {
 	f.blocked, f.until = true, time.Now().Add(f.block)
 	l.Lost(f, fmt.Errorf("%s: %w", l.client.Name(), err))
 	return true
-}
-
-// code is that of the status in an ERROR frame; 0 when there is none.
-func code(f *frame.Frame) int {
-	var in struct {
-		Code int `json:"code"`
-	}
-	if json.Unmarshal(f.Body, &in) != nil {
-		return 0
-	}
-	return in.Code
 }
 
 // renew subscribes to everything on a new connection, whose token is new, and

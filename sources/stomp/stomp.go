@@ -21,7 +21,7 @@ const most = 500
 // Run reads until ctx ends. A message is acknowledged when emit has stored it. A
 // broker that is not there, or goes away, is waited for as long as it takes. The
 // error says that the broker, before anything ever worked, has said no: to who
-// we are, or to what we want to read.
+// we are, or to what we want to read. A Tocsin that asks to try again has not.
 func (s *source) Run(ctx context.Context, emit sources.Emit) error {
 	r := &reading{source: s, emit: emit}
 	for {
@@ -29,7 +29,7 @@ func (s *source) Run(ctx context.Context, emit sources.Emit) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if _, refused := errors.AsType[*stompclient.ServerError](err); refused && !r.worked {
+		if no, refused := errors.AsType[*stompclient.ServerError](err); refused && !r.worked && no.Code() != unavailable {
 			return fmt.Errorf("stomp source %s: %w", s.Server(), err)
 		}
 		r.reached = false
@@ -39,6 +39,9 @@ func (s *source) Run(ctx context.Context, emit sources.Emit) error {
 		}
 	}
 }
+
+// unavailable is the gRPC code of a host that cannot answer now.
+const unavailable = 14
 
 // broker is what the source is in touch with.
 const broker = "broker"

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,6 +209,26 @@ func TestRefusedAtFirst(t *testing.T) {
 		want := fmt.Sprintf(`stomp source %s: the server says "Bad CONNECT: Access refused for user 'tocsin'"`, strings.TrimPrefix(s.URL(), "stomp://"))
 		require.EqualError(t, err, want)
 	}
+}
+
+// TestAskedToTryAgainAtFirst is of a Tocsin that is stopping, or whose NATS is away:
+// what it answered to the first subscription ended the engine.
+func TestAskedToTryAgainAtFirst(t *testing.T) {
+	s := stomptest.New(t)
+	var asked atomic.Bool
+	s.Answer = func(f *frame.Frame) []*frame.Frame {
+		if f.Command != frame.SUBSCRIBE || asked.Swap(true) {
+			return nil
+		}
+		again := frame.New(frame.ERROR, frame.Message, "UNAVAILABLE")
+		again.Body = []byte(`{"code":14,"message":"NATS is out of reach; connecting again","details":[]}`)
+		return []*frame.Frame{again}
+	}
+	r := run(t, open(t, s.URL(), plant, ""))
+	s.Publish("/queue/plant.m.f", `{"n":1}`)
+	assert.Equal(t, `{"n":1}`, string(r.Wait(t, 1)[0].Data))
+	r.End(t)
+	assert.True(t, asked.Load())
 }
 
 // TestNoServer proves that a server may come late, and that waiting for it can end.

@@ -83,6 +83,7 @@ type stickerKeeper struct {
 	book   *stickerBook
 	due    dueDocuments  // the keys of what has changed
 	done   atomic.Uint64 // up to which sequence of OUT no decision of a rule comes again
+	dealt  uint64        // done, when it was asked for last
 }
 
 // sweepEvery is how often the keeper looks which records nobody needs any more.
@@ -155,7 +156,8 @@ func (k *stickerKeeper) sweep(ctx context.Context) {
 		k.engine.trouble(err)
 		return
 	}
-	k.done.Store(done)
+	k.done.Store(k.dealt) // a server that is killed forgets what was dealt with in its last moments
+	k.dealt = done
 	for _, key := range dead {
 		k.due.add(key)
 	}
